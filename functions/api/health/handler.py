@@ -1,0 +1,82 @@
+"""GET /health (alive) and GET /api/v1/health (asks DynamoDB, SNS and SQS)."""
+
+from collections.abc import Callable
+
+from aws_lambda_powertools.event_handler import Response
+from pydantic import BaseModel
+
+from carillon import http
+from carillon.aws import sns, sqs
+from carillon.log import logger
+from carillon.models import Answer
+from carillon.settings import settings
+from carillon.tables import Notification
+
+app = http.api()
+
+
+class Liveness(BaseModel):
+    """The function answers."""
+
+    status: str
+
+
+class Health(BaseModel):
+    """Each dependency, "ok" or "down"."""
+
+    status: str
+    dependencies: dict[str, str]
+
+
+@app.get("/health", summary="Alive", tags=["Health"])
+def alive() -> Liveness:
+    """Answer without asking anybody."""
+    return Liveness(status="ok")
+
+
+@app.get(
+    "/api/v1/health",
+    summary="The dependencies, asked now",
+    tags=["Health"],
+    responses={503: {"description": "A dependency is down"}},
+)
+def dependencies() -> Response[Answer[Health]]:
+    """Ask each dependency; 503 when one does not answer."""
+    found = {name: _ask(name, question) for name, question in _QUESTIONS.items()}
+    well = all(answer == "ok" for answer in found.values())
+    return http.answer(
+        app,
+        Health(status="ok" if well else "down", dependencies=found),
+        "All dependencies answer" if well else "A dependency does not answer",
+        status=200 if well else 503,
+    )
+
+
+def _ask(name: str, question: Callable[[], object]) -> str:
+    try:
+        question()
+    except Exception:  # whatever it is, the dependency is not well
+        logger().exception("dependency down", extra={"dependency": name})
+        return "down"
+    return "ok"
+
+
+def _ask_dynamodb() -> None:
+    try:
+        Notification.get("health-check")
+    except Notification.DoesNotExist:
+        return
+
+
+def _ask_sns() -> None:
+    sns().get_topic_attributes(TopicArn=settings().required("topic_arn"))
+
+
+def _ask_sqs() -> None:
+    for url in settings().required("health_queue_urls").split(","):
+        sqs().get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+
+
+_QUESTIONS = {"dynamodb": _ask_dynamodb, "sns": _ask_sns, "sqs": _ask_sqs}
+
+lambda_handler = http.handler(app)

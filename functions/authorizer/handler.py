@@ -1,0 +1,39 @@
+"""API Gateway's TOKEN authorizer: whose token is this?
+
+The answer is cached by API Gateway for a minute per token, so the policy covers every route;
+what a caller may do is checked where it is done.
+"""
+
+from typing import Any
+
+from carillon.identity import authenticate
+from carillon.log import logger
+
+
+def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Return the policy and the caller; raises the word API Gateway answers with 401."""
+    scheme, _, token = event["authorizationToken"].partition(" ")
+    who = authenticate(token.strip()) if scheme.lower() == "bearer" else None
+    logger().info("authorized" if who else "refused")
+    if who is None:
+        raise Exception("Unauthorized")  # noqa: TRY002 - the only text that makes it a 401
+    return {
+        "principalId": who.client_id,
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Action": "execute-api:Invoke",
+                    "Effect": "Allow",
+                    "Resource": _whole_stage(event["methodArn"]),
+                }
+            ],
+        },
+        "context": {"client_id": who.client_id, "tenant": who.tenant, "scope": who.scope},
+    }
+
+
+def _whole_stage(method_arn: str) -> str:
+    """``arn:…:api/stage/GET/path`` → ``arn:…:api/stage/*``."""
+    api, stage, *_ = method_arn.split("/")
+    return f"{api}/{stage}/*"

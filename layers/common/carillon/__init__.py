@@ -1,0 +1,1 @@
+"""Carillon: what every function shares. Imports run one way; see pyproject.toml."""

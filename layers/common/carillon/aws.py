@@ -1,0 +1,65 @@
+"""AWS clients: made at first use, once per process, on one session."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_sesv2 import SESV2Client
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_ssm import SSMClient
+
+PROVIDER_TIMEOUT = 10
+"""Seconds one provider request may take; the deadline check in delivery.py builds on it."""
+
+_OURS = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
+# One attempt is one HTTP request: boto3 would send the mail again after a read timeout.
+_PROVIDER = Config(
+    connect_timeout=3, read_timeout=PROVIDER_TIMEOUT, retries={"total_max_attempts": 1}
+)
+
+
+@cache
+def botocore_session() -> botocore.session.Session:
+    """Return the session that boto3 and pynamodb share: a second one costs 76 ms of cold start."""
+    return botocore.session.get_session()
+
+
+@cache
+def _session() -> boto3.Session:
+    return boto3.Session(botocore_session=botocore_session())
+
+
+@cache
+def sns() -> "SNSClient":
+    """Return the SNS client."""
+    return _session().client("sns", config=_OURS)
+
+
+@cache
+def sqs() -> "SQSClient":
+    """Return the SQS client."""
+    return _session().client("sqs", config=_OURS)
+
+
+@cache
+def ssm() -> "SSMClient":
+    """Return the Systems Manager client."""
+    return _session().client("ssm", config=_OURS)
+
+
+@cache
+def ses() -> "SESV2Client":
+    """Return the SES client, which sends every request once."""
+    return _session().client("sesv2", config=_PROVIDER)
+
+
+@cache
+def secret(name: str) -> str:
+    """Return the SecureString parameter ``name``, read once per process."""
+    reply = ssm().get_parameter(Name=name, WithDecryption=True)
+    return reply["Parameter"]["Value"]

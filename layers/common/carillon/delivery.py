@@ -1,0 +1,329 @@
+"""A channel's worker: parse the batch, claim, render, send, record, report what failed.
+
+A handler is ``lambda_handler = consumer(channel, send)``; ``send`` returns or raises
+ProviderError. The claim is a conditional update with an owner and a lease: of any number of
+copies of a message, one makes the call (docs/guarantees.md).
+"""
+
+import hashlib
+import math
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+from pynamodb.exceptions import UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from carillon.aws import PROVIDER_TIMEOUT, sqs
+from carillon.errors import Failure, PoisonMessageError, ProviderError, RenderError
+from carillon.log import logger
+from carillon.models import Channel, Message, State, now, timestamp
+from carillon.settings import settings
+from carillon.tables import Delivery, expiry
+from carillon.templates import Content, content_for
+
+SEND_BUDGET = PROVIDER_TIMEOUT + 5
+"""Seconds a claimed send may need: the provider's timeout and the write of its outcome."""
+LEASE_MARGIN = 5
+"""Seconds a lease outlives the function that holds it."""
+BACKOFF_BASE = 2.0
+BACKOFF_CAP = 900.0
+MAX_VISIBILITY = 43_200
+"""SQS's longest visibility timeout, in seconds."""
+
+
+class LambdaContext(Protocol):
+    """What the worker needs of the Lambda context."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the time left to this invocation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One rendered message to one address, as a channel's ``send`` gets it."""
+
+    message: Message
+    address: str
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The provider's word that it took the message: who, and under which id."""
+
+    provider: str
+    provider_message_id: str
+
+
+Send = Callable[[Outgoing], Sent]
+Batch = dict[str, list[dict[str, str]]]
+
+
+class NotNowError(Exception):
+    """The queue message must come again: not before ``floor`` seconds, spread out if ``jitter``."""
+
+    def __init__(self, floor: float = 0.0, *, jitter: bool = False) -> None:
+        super().__init__(f"not within {floor:.0f} s")
+        self.floor = floor
+        self.jitter = jitter
+
+
+def consumer(channel: Channel, send: Send) -> Callable[[Mapping[str, Any], LambdaContext], Batch]:
+    """Return the Lambda handler of ``channel``'s queue, reporting partial batch failures."""
+
+    def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> Batch:
+        again = [
+            {"itemIdentifier": record["messageId"]}
+            for record in event["Records"]
+            if not _consume(channel, send, record, context)
+        ]
+        logger().info(
+            "batch",
+            extra={"channel": channel, "size": len(event["Records"]), "again": len(again)},
+        )
+        return {"batchItemFailures": again}
+
+    return lambda_handler
+
+
+def _consume(
+    channel: Channel, send: Send, record: Mapping[str, Any], context: LambdaContext
+) -> bool:
+    """Process one queue message; True when it is done with and may leave the queue."""
+    try:
+        _deliver_all(channel, send, _parse(record["body"]), context)
+    except PoisonMessageError as poison:
+        return _park(record, str(poison))
+    except NotNowError as later:
+        _come_again(record, later)
+        return False
+    except Exception:
+        # Whatever it was, the message stays: nothing accepted is lost to a bug of ours.
+        logger().exception("delivery crashed", extra={"sqs_message_id": record["messageId"]})
+        return False
+    return True
+
+
+def _parse(body: str) -> Message:
+    try:
+        return Message.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise PoisonMessageError(f"{where}: {first['msg']}" if where else first["msg"]) from None
+
+
+def _park(record: Mapping[str, Any], reason: str) -> bool:
+    """Move a poison message to the dead-letter queue with its reason."""
+    sqs().send_message(
+        QueueUrl=settings().required("dead_letter_queue_url"),
+        MessageBody=record["body"],
+        MessageAttributes={
+            "reason": {"DataType": "String", "StringValue": reason[:1024]},
+            "sqs_message_id": {"DataType": "String", "StringValue": record["messageId"]},
+        },
+    )
+    logger().error("parked", extra={"reason": reason, "sqs_message_id": record["messageId"]})
+    return True
+
+
+def _come_again(record: Mapping[str, Any], later: NotNowError) -> None:
+    delay = later.floor
+    if later.jitter:
+        delay = backoff(int(record["attributes"]["ApproximateReceiveCount"]), later.floor)
+    sqs().change_message_visibility(
+        QueueUrl=settings().required("queue_url"),
+        ReceiptHandle=record["receiptHandle"],
+        VisibilityTimeout=min(math.ceil(delay), MAX_VISIBILITY),
+    )
+
+
+def _deliver_all(channel: Channel, send: Send, message: Message, context: LambdaContext) -> None:
+    """Deliver to each address of the channel; raises the latest NotNowError of them."""
+    logger().set_correlation_id(message.correlation_id)
+    addresses = message.targets.get(channel)
+    if not addresses:
+        raise PoisonMessageError(f"the message names no target for {channel.value}")
+    later: NotNowError | None = None
+    for address in addresses:
+        try:
+            _deliver(channel, send, Outgoing(message, address, {}), context)
+        except NotNowError as error:
+            later = error
+    if later:
+        raise later
+
+
+def target_of(channel: Channel, address: str) -> str:
+    """Return the delivery's name within its notification: one per channel, or per device."""
+    if channel is not Channel.PUSH:
+        return channel.value
+    return f"{channel.value}#{hashlib.sha256(address.encode()).hexdigest()[:12]}"
+
+
+def _deliver(channel: Channel, send: Send, outgoing: Outgoing, context: LambdaContext) -> None:
+    remaining = context.get_remaining_time_in_millis() / 1000
+    if remaining < SEND_BUDGET:
+        raise NotNowError
+    claim = _claim(outgoing.message, target_of(channel, outgoing.address), remaining)
+    if claim is None:
+        return
+    try:
+        content = content_for(outgoing.message, channel)
+        sent = _send_once(send, Outgoing(outgoing.message, outgoing.address, content))
+    except RenderError as error:
+        claim.end(State.FAILED, _error(Failure.PERMANENT, "not-renderable", str(error)))
+    except ProviderError as error:
+        claim.fail(error)
+    else:
+        claim.sent(sent)
+
+
+def _send_once(send: Send, outgoing: Outgoing) -> Sent:
+    """Call ``send``; an exception it has no class for may have come after the request."""
+    try:
+        sent = send(outgoing)
+    except ProviderError:
+        raise
+    except Exception as error:
+        logger().exception("unclassified provider error")
+        raise ProviderError(Failure.UNKNOWN, type(error).__name__, "unclassified") from error
+    if not sent.provider_message_id:
+        # A 2xx is no proof.
+        raise ProviderError(Failure.UNKNOWN, "no-message-id", "the reply names no message")
+    return sent
+
+
+def _claim(message: Message, target: str, remaining: float) -> "_Claim | None":
+    """Take the delivery, or return None when it has ended; raises NotNowError when it is held.
+
+    One conditional update; a second one only to take over a lapsed lease, whose holder may have
+    sent.
+    """
+    delivery = Delivery(message.notification_id, target)
+    owner = secrets.token_hex(8)
+    lease = int(time.time() + remaining) + LEASE_MARGIN
+    actions = [
+        Delivery.state.set(State.SENDING),
+        Delivery.owner.set(owner),
+        Delivery.lease_until.set(lease),
+        Delivery.attempts.set((Delivery.attempts | 0) + 1),
+        Delivery.updated_at.set(timestamp(now())),
+        Delivery.expires_at.set(expiry(now())),
+    ]
+    free = Delivery.state.does_not_exist() | (Delivery.state == State.RETRYING)
+    if _update(delivery, actions, free):
+        return _Claim(delivery, owner)
+    delivery.refresh(consistent_read=True)
+    if delivery.state != State.SENDING:
+        return None
+    lapsed_at = delivery.lease_until or 0
+    if lapsed_at > time.time():
+        raise NotNowError(lapsed_at - time.time() + 1)
+    actions.append(Delivery.maybe_sent.set(True))
+    if not _update(delivery, actions, Delivery.lease_until == lapsed_at):
+        raise NotNowError(LEASE_MARGIN)
+    return _Claim(delivery, owner)
+
+
+def _update(delivery: Delivery, actions: list[Action], condition: Condition) -> bool:
+    try:
+        delivery.update(actions=actions, condition=condition)
+    except UpdateError as error:
+        if error.cause_response_code == "ConditionalCheckFailedException":
+            return False
+        raise
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """The right to make one provider call, and the duty to record what came of it."""
+
+    delivery: Delivery
+    owner: str
+
+    def sent(self, sent: Sent) -> None:
+        """Record SENT: a fact, written even when the lease has passed to somebody else."""
+        actions = [
+            Delivery.provider.set(sent.provider),
+            Delivery.provider_message_id.set(sent.provider_message_id),
+            *_no_error(self.delivery),
+        ]
+        if not self._write(State.SENT, actions, Delivery.owner == self.owner):
+            self._write(State.SENT, actions, Delivery.state != State.SENT)
+
+    def end(self, state: State, error: list[Action]) -> None:
+        """Record a final state; only the owner may."""
+        self._write(state, error, Delivery.owner == self.owner)
+
+    def fail(self, error: ProviderError) -> None:
+        """Record a failed call; raises NotNowError when another attempt is to be made."""
+        told = _error(error.failure, error.code, error.message)
+        if error.failure in (Failure.PERMANENT, Failure.RECIPIENT):
+            self.end(self._failed_state(), told)
+            return
+        free = error.failure in (Failure.THROTTLE, Failure.CONFIG)
+        if error.failure is Failure.UNKNOWN:
+            self.delivery.maybe_sent = True
+            told.append(Delivery.maybe_sent.set(True))
+        if not free and self.delivery.attempts > settings().max_retries:
+            self.end(self._failed_state(), told)
+            return
+        if free:
+            told.append(Delivery.attempts.set(self.delivery.attempts - 1))
+        self._write(State.RETRYING, told, Delivery.owner == self.owner)
+        raise NotNowError(error.retry_after or 0.0, jitter=True)
+
+    def _failed_state(self) -> State:
+        return State.UNKNOWN if self.delivery.maybe_sent else State.FAILED
+
+    def _write(self, state: State, actions: list[Action], condition: Condition) -> bool:
+        done = [Delivery.state.set(state), Delivery.updated_at.set(timestamp(now()))]
+        written = _update(self.delivery, [*done, *actions], condition)
+        logger().info(
+            "delivery",
+            extra={
+                "notification_id": self.delivery.notification_id,
+                "target": self.delivery.target,
+                "state": state,
+                "recorded": written,
+            },
+        )
+        return written
+
+
+def _error(failure: Failure, code: str, message: str) -> list[Action]:
+    return [
+        Delivery.failure.set(failure),
+        Delivery.error_code.set(code),
+        Delivery.error_message.set(message[:256]),
+    ]
+
+
+def _no_error(delivery: Delivery) -> Iterator[Action]:
+    """Forget an earlier attempt's error: the delivery is fine now."""
+    if delivery.failure is not None:
+        yield from (
+            Delivery.failure.remove(),
+            Delivery.error_code.remove(),
+            Delivery.error_message.remove(),
+        )
+
+
+def backoff(receives: int, floor: float) -> float:
+    """Seconds to wait after the ``receives``-th receive: exponential, full jitter, at least 1.
+
+    A provider's Retry-After is the floor ("Exponential Backoff And Jitter", AWS Architecture
+    Blog).
+    """
+    ceiling = min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(receives, 10))
+    return max(1.0, floor, random.uniform(0, ceiling))  # noqa: S311 - jitter

@@ -1,0 +1,279 @@
+"""HTTP in one place: the resolver, the success envelope, problem+json (RFC 9457).
+
+Success is ``{success, data, error, message, meta}``; a problem document carries the same members
+as extensions, so one body satisfies both contracts (docs/adr/0003-one-envelope.md).
+"""
+
+import json
+import re
+from base64 import b64decode
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, TypeVar, cast
+from urllib.parse import urlencode
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.openapi.exceptions import (
+    RequestUnsupportedContentType,
+    RequestValidationError,
+)
+from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import PynamoDBException
+
+from carillon.errors import Fault, Problem
+from carillon.identity import ADMIN, Caller
+from carillon.log import logger
+from carillon.models import MAX_BODY_BYTES, Answer, Meta
+
+T = TypeVar("T")
+Json = dict[str, Any]
+Handler = Callable[[Json, Any], Json]
+
+PROBLEM = "application/problem+json"
+_CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_BODY_KEY = "_json"
+
+
+def api() -> APIGatewayRestResolver:
+    """Return a resolver that validates by the routes' types and answers errors as problems."""
+    app = APIGatewayRestResolver(enable_validation=True)
+    app.exception_handler(Problem)(_problem)
+    app.exception_handler(RequestValidationError)(
+        lambda error: _problem(invalid_request(error.errors()))
+    )
+    app.exception_handler(RequestUnsupportedContentType)(
+        lambda _: _problem(Problem(415, "unsupported-media-type", "Send application/json"))
+    )
+    app.exception_handler(NotFoundError)(
+        lambda _: _problem(Problem(404, "route-not-found", "There is no such route"))
+    )
+    app.exception_handler([PynamoDBException, BotoCoreError, ClientError])(_store_failed)
+    app.exception_handler(Exception)(_bug)
+    return app
+
+
+def invalid_request(errors: Sequence[Mapping[str, Any]]) -> Problem:
+    """Return the refusal for pydantic's ``errors``: 422 for a body, 400 for anything around it."""
+    faults = [
+        Fault(_pointer(error["loc"]), error["msg"].removeprefix("Value error, "))
+        for error in errors
+    ]
+    status = 422 if any(error["loc"][0] == "body" for error in errors) else 400
+    return Problem(status, "invalid-request", "The request does not fit the schema", faults=faults)
+
+
+def handler(app: APIGatewayRestResolver) -> Handler:
+    """Return the Lambda handler that answers through ``app``."""
+
+    def lambda_handler(event: Json, context: Any) -> Json:
+        correlation = _correlation_id(event)
+        logger().set_correlation_id(correlation)
+        event[_BODY_KEY] = None
+        try:
+            event[_BODY_KEY] = read_body(event)
+        except Problem as problem:
+            answer = _refuse(problem, event)
+        else:
+            answer = app.resolve(event, context)
+        logger().info(
+            "request",
+            extra={
+                "method": event["httpMethod"],
+                "route": event.get("resource"),
+                "status": answer["statusCode"],
+            },
+        )
+        return answer
+
+    return lambda_handler
+
+
+def read_body(event: Json) -> Any:
+    """Return the request's JSON; raises Problem for what no schema would describe.
+
+    Stricter than ``json.loads``: no NaN, no lone surrogates, no endless numbers or nesting.
+    """
+    text = event.get("body")
+    if not text:
+        return None
+    if event.get("isBase64Encoded"):
+        text = b64decode(text).decode("utf-8", "replace")
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BODY_BYTES:
+        raise Problem(413, "too-large", f"The body may have {MAX_BODY_BYTES} bytes")
+    try:
+        body = json.loads(text, parse_constant=_no_constant)
+        json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "not plain JSON"
+        raise Problem(
+            400, "malformed-json", f"The body is not JSON: {reason}", faults=[Fault("#", reason)]
+        ) from None
+    if not isinstance(body, dict):
+        raise Problem(
+            400, "malformed-json", "The body is not a JSON object", faults=[Fault("#", "object")]
+        )
+    return body
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def body_of(app: APIGatewayRestResolver) -> Any:
+    """Return the body as it was read, before validation."""
+    return app.current_event.raw_event[_BODY_KEY]
+
+
+def caller(app: APIGatewayRestResolver, *, admin: bool = False) -> Caller:
+    """Return who the authorizer said is calling; raises Problem (403) when not ``admin``."""
+    told = (app.current_event.raw_event.get("requestContext") or {}).get("authorizer") or {}
+    try:
+        who = Caller(told["client_id"], told["tenant"], told["scope"])
+    except KeyError:
+        raise Problem(401, "unauthorized", "Give an API token as Bearer") from None
+    if admin != (who.scope == ADMIN):
+        wanted = "the admin token" if admin else "a client's API token"
+        raise Problem(403, "forbidden", f"This takes {wanted}")
+    return who
+
+
+def correlation_id(app: APIGatewayRestResolver) -> str:
+    """Return the request's correlation id."""
+    return _correlation_id(app.current_event.raw_event)
+
+
+def _correlation_id(event: Mapping[str, Any]) -> str:
+    headers = event.get("headers") or {}
+    given = next((v for k, v in headers.items() if k.lower() == "x-correlation-id"), "")
+    if _CORRELATION_ID.fullmatch(given):
+        return str(given)
+    return str((event.get("requestContext") or {}).get("requestId", "none"))
+
+
+def answer(
+    app: APIGatewayRestResolver,
+    data: T,
+    message: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **meta: Any,
+) -> Response[Answer[T]]:
+    """Return ``data`` in the envelope."""
+    identifier = correlation_id(app)
+    envelope = {
+        "data": data,
+        "message": message,
+        "meta": Meta(correlation_id=identifier, **meta),
+    }
+    # The resolver makes the route's return type of it, and JSON of that.
+    return Response(
+        status_code=status,
+        content_type="application/json",
+        headers={"X-Correlation-ID": identifier, **(headers or {})},
+        body=cast("Answer[T]", envelope),
+    )
+
+
+def page(
+    app: APIGatewayRestResolver, data: list[T], message: str, *, limit: int, cursor: str | None
+) -> Response[Answer[list[T]]]:
+    """Return a page of a list; ``cursor``, also as ``Link``, leads to the next (RFC 8288)."""
+    headers = {}
+    if cursor:
+        query = urlencode({"limit": limit, "cursor": cursor})
+        where = location(app, app.current_event.path)
+        headers["Link"] = f'<{where}?{query}>; rel="next"'
+    return answer(
+        app,
+        data,
+        message,
+        headers=headers,
+        limit=limit,
+        next_cursor=cursor,
+        has_next=cursor is not None,
+    )
+
+
+def location(app: APIGatewayRestResolver, path: str) -> str:
+    """Return ``path`` as the caller can ask for it: with the stage where the address has one."""
+    context = app.current_event.request_context
+    stage = f"/{context.stage}"
+    return (stage if (context.path or "").startswith(f"{stage}/") else "") + path
+
+
+def problem_document(problem: Problem, instance: str, correlation: str) -> Json:
+    """Return the RFC 9457 document that also completes the envelope."""
+    return {
+        "type": f"https://carillon.example/problems/{problem.code}",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": instance,
+        "code": problem.code,
+        "errors": [{"pointer": f.pointer, "message": f.message} for f in problem.faults],
+        "correlation_id": correlation,
+        "success": False,
+        "data": None,
+        "error": {"code": problem.code},
+        "message": problem.detail,
+        "meta": {"correlation_id": correlation},
+    }
+
+
+def problems(*statuses: int) -> dict[int, OpenAPIResponse]:
+    """Return the OpenAPI responses of these refusals."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def _refuse(problem: Problem, event: Mapping[str, Any]) -> Json:
+    correlation = _correlation_id(event)
+    headers = {"Content-Type": PROBLEM, "X-Correlation-ID": correlation}
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
+    return {
+        "statusCode": problem.status,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "body": json.dumps(problem_document(problem, event["path"], correlation)),
+        "isBase64Encoded": False,
+    }
+
+
+def _problem(problem: Problem) -> Response[str]:
+    event = APIGatewayRestResolver.current_event.raw_event
+    refusal = _refuse(problem, event)
+    return Response(
+        status_code=refusal["statusCode"],
+        headers={name: values[0] for name, values in refusal["multiValueHeaders"].items()},
+        content_type=PROBLEM,
+        body=refusal["body"],
+    )
+
+
+def _store_failed(error: Exception) -> Response[str]:
+    logger().error("store unavailable", extra={"kind": type(error).__name__})
+    return _problem(
+        Problem(503, "store-unavailable", "A store did not answer; try again", retry_after=2)
+    )
+
+
+def _bug(error: Exception) -> Response[str]:
+    logger().error("unhandled", exc_info=error)
+    return _problem(Problem(500, "internal-error", "Something went wrong on our side"))
+
+
+def _pointer(place: tuple[str | int, ...]) -> str:
+    """JSON Pointer (RFC 6901, as a fragment) for a body field, else ``query:limit`` and so on."""
+    where, *steps = place
+    if where != "body":
+        return ":".join(str(step) for step in place)
+    escaped = (str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+    return "/".join(["#", *escaped])

@@ -1,0 +1,70 @@
+"""The in-app inbox: one conditional put per notification, read newest first."""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+
+from carillon.errors import Fault, Problem
+from carillon.models import Message, now
+from carillon.tables import InboxItem, create, expiry, tenant_key
+from carillon.templates import Content
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Items, newest first, and where the next page begins."""
+
+    items: list[InboxItem]
+    next_cursor: str | None
+
+
+def put(message: Message, user_id: str, content: Content) -> None:
+    """Put the notification into the inbox, exactly once however often this is called."""
+    create(
+        InboxItem(
+            tenant_key(message.tenant, user_id),
+            f"{message.accepted_at}#{message.notification_id}",
+            notification_id=message.notification_id,
+            category=message.category,
+            title=content["title"],
+            body=content["body"],
+            action_url=content.get("action_url"),
+            created_at=message.accepted_at,
+            expires_at=expiry(now()),
+        )
+    )
+
+
+def page(tenant: str, user_id: str, limit: int, cursor: str | None) -> Page:
+    """Return up to ``limit`` items; raises Problem (400) for a cursor we did not make."""
+    user = tenant_key(tenant, user_id)
+    found = InboxItem.query(
+        user,
+        scan_index_forward=False,
+        limit=limit,
+        page_size=limit,
+        last_evaluated_key=_start(user, cursor) if cursor else None,
+    )
+    items = list(found)
+    more = found.last_evaluated_key is not None
+    return Page(items, _cursor(items[-1].position) if more and items else None)
+
+
+def _cursor(position: str) -> str:
+    return urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+
+
+def _start(user: str, cursor: str) -> dict[str, dict[str, str]]:
+    # The cursor holds only a position: it cannot lead into somebody else's inbox.
+    try:
+        position = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError:
+        position = None
+    if not isinstance(position, str) or not position.isascii():
+        raise Problem(
+            400,
+            "bad-cursor",
+            "This cursor is not one of ours",
+            faults=[Fault("query:cursor", "not a cursor")],
+        )
+    return {"user": {"S": user}, "position": {"S": position}}

@@ -1,0 +1,328 @@
+"""What travels: the API's bodies, the message on the queues, the states of a delivery.
+
+The same models validate a request, document it in OpenAPI and carry it to the workers.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
+
+from carillon.addresses import EmailAddress, PhoneNumber, PushToken
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+MAX_BODY_BYTES = 65_536
+"""Largest request body: one SNS publish is billed, and allowed, per 64 KiB."""
+
+
+class Channel(StrEnum):
+    """A way to reach somebody; its value is the folder name under functions/channels."""
+
+    EMAIL = "email"
+    SMS = "sms"
+    PUSH = "push"
+    INAPP = "inapp"
+
+
+class State(StrEnum):
+    """Where a delivery stands. SENT means accepted by the provider, not delivered."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    RETRYING = "retrying"
+    SENT = "sent"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    SUPPRESSED = "suppressed"
+    SKIPPED = "skipped"
+
+
+OPEN_STATES = frozenset({State.QUEUED, State.SENDING, State.RETRYING})
+
+
+def _channel_spelling(value: object) -> object:
+    return "inapp" if value in ("in_app", "in-app") else value
+
+
+def _priority_word(value: object) -> object:
+    words = {"low": 2, "normal": 5, "high": 8, "critical": 10}
+    return words.get(value, value) if isinstance(value, str) else value
+
+
+def _number_as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+ChannelName = Annotated[Channel, BeforeValidator(_channel_spelling)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
+Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")]
+UserId = Annotated[
+    str,
+    BeforeValidator(_number_as_text),
+    StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s/#]+$"),
+]
+IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")]
+Priority = Annotated[int, BeforeValidator(_priority_word), Field(ge=1, le=10)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+
+
+class Strict(BaseModel):
+    """A body from outside: unknown fields are refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class To(Strict):
+    """Addresses given in the request; they win over the user's own."""
+
+    email: EmailAddress | None = None
+    phone: PhoneNumber | None = None
+    push_token: PushToken | None = None
+
+
+class NotificationRequest(Strict):
+    """POST /notifications: one message, to one recipient, by any number of channels."""
+
+    user_id: UserId | None = None
+    to: To | None = None
+    channels: Annotated[list[ChannelName], Field(min_length=1, max_length=4)]
+    template_code: Name | None = None
+    variables: dict[str, JsonValue] = {}
+    locale: Locale | None = None
+    title: Line | None = None
+    message: Annotated[str, StringConstraints(min_length=1)] | None = None
+    category: Name = "general"
+    priority: Priority = 5
+    metadata: dict[str, JsonValue] = {}
+    request_id: IdempotencyKey | None = None
+
+    @model_validator(mode="after")
+    def _one_recipient_one_content(self) -> Self:
+        if self.user_id is None and self.to is None:
+            raise ValueError("give user_id, to, or both")
+        if (self.template_code is None) == (self.message is None):
+            raise ValueError("give either template_code or message")
+        if self.template_code is not None and self.title is not None:
+            raise ValueError("title goes with message; a template has its own")
+        if len(set(self.channels)) != len(self.channels):
+            raise ValueError("a channel is named twice")
+        return self
+
+
+class TemplateRef(BaseModel):
+    """The exact template a notification was accepted with; versions never change."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    version: int
+    locale: str
+
+
+class Inline(BaseModel):
+    """Content given in the request instead of a template."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str | None = None
+    message: str
+
+
+class Message(BaseModel):
+    """The SNS message body: all that a worker needs, so that it reads nothing but the template.
+
+    ``targets`` maps each routed channel to its addresses: one, but for push (one per device).
+    ``accepted_at`` is ISO 8601 UTC with milliseconds.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: Literal[1]
+    notification_id: str
+    tenant: str
+    client_id: str
+    correlation_id: str
+    accepted_at: str
+    category: str
+    priority: int
+    user_id: str | None = None
+    targets: dict[Channel, list[str]]
+    template: TemplateRef | None = None
+    inline: Inline | None = None
+    variables: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+
+
+# --- template parts -------------------------------------------------------------------------
+
+Source = Annotated[str, StringConstraints(min_length=1, max_length=32_768)]
+Heading = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+
+
+class EmailPart(Strict):
+    """An email: its subject and at least one body."""
+
+    subject: Heading
+    html: Source | None = None
+    text: Source | None = None
+
+    @model_validator(mode="after")
+    def _has_a_body(self) -> Self:
+        if self.html is None and self.text is None:
+            raise ValueError("an email needs html, text, or both")
+        return self
+
+
+class SmsPart(Strict):
+    """A text message."""
+
+    text: Source
+
+
+class PushPart(Strict):
+    """A push notification."""
+
+    title: Heading
+    body: Source
+
+
+class InappPart(Strict):
+    """An entry of the user's inbox."""
+
+    title: Heading
+    body: Source
+    action_url: Heading | None = None
+
+
+class Parts(Strict):
+    """A template's parts, one per channel it can be sent by."""
+
+    email: EmailPart | None = None
+    sms: SmsPart | None = None
+    push: PushPart | None = None
+    inapp: InappPart | None = None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError("give the part of at least one channel")
+        return self
+
+
+class TemplateRequest(Strict):
+    """POST /templates: ``content`` is one text for every channel, ``parts`` one part for each."""
+
+    code: Name
+    language: Locale = "en"
+    content: Source | None = None
+    parts: Parts | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.content is None) == (self.parts is None):
+            raise ValueError("give either content or parts")
+        return self
+
+
+class ClientRequest(Strict):
+    """POST /clients: an application that will send notifications."""
+
+    class NotificationType(Strict):
+        """A category this application sends."""
+
+        name: Name
+        description: Annotated[str, StringConstraints(max_length=255)] = ""
+
+    service_name: Line
+    notification_types: Annotated[list[NotificationType], Field(max_length=100)] = []
+    tenant: Name = "default"
+
+
+class UserRequest(Strict):
+    """PUT /users/{id}: the whole profile."""
+
+    email: EmailAddress | None = None
+    phone: PhoneNumber | None = None
+    full_name: Line | None = None
+    locale: Locale | None = None
+    timezone: Annotated[str, StringConstraints(max_length=64)] | None = None
+    attributes: dict[str, JsonValue] = {}
+
+    @model_validator(mode="after")
+    def _known_timezone(self) -> Self:
+        if self.timezone is not None and self.timezone not in _timezones():
+            raise ValueError("timezone is not a name of the IANA time zone database")
+        return self
+
+
+class PreferencesRequest(Strict):
+    """PUT /users/{id}/preferences: what the user wants; silence means yes.
+
+    ``categories`` maps a category to one answer for all channels or to one per channel.
+    """
+
+    channels: dict[ChannelName, bool] = {}
+    categories: dict[Name, bool | dict[ChannelName, bool]] = {}
+
+
+class PushTokenRequest(Strict):
+    """POST /users/{id}/push-tokens: a device."""
+
+    fcm_token: PushToken
+    platform: Literal["android", "ios", "web", "other"]
+    device_id: Line | None = None
+
+
+# --- answers --------------------------------------------------------------------------------
+
+
+class Meta(BaseModel):
+    """What belongs to the answer rather than to its data; the cursor fields only on lists."""
+
+    correlation_id: str
+    limit: int | None = None
+    next_cursor: str | None = None
+    has_next: bool | None = None
+
+
+class Answer(BaseModel, Generic[T]):
+    """The envelope of every success."""
+
+    success: Literal[True] = True
+    data: T
+    error: None = None
+    message: str
+    meta: Meta
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """Return ISO 8601 in UTC with milliseconds: sorts as text."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def by_channel(values: Mapping[str, Any]) -> dict[Channel, Any]:
+    """Return a stored mapping with its keys as channels again."""
+    return {Channel(name): value for name, value in values.items()}
+
+
+def _timezones() -> frozenset[str]:
+    from zoneinfo import available_timezones  # noqa: PLC0415 - reads the disk
+
+    return frozenset(available_timezones())

@@ -1,0 +1,67 @@
+"""The only reader of the environment.
+
+Where an endpoint is (a provider's, the cloud's) is told by these variables alone, so the same
+code runs on AWS and on a laptop. boto3 and pynamodb obey ``AWS_ENDPOINT_URL`` by themselves.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from carillon.errors import SettingMissingError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a function is told by its environment; template.yaml sets each of these.
+
+    Empty means "not told to this function": reading such a value through ``required`` raises
+    SettingMissingError. Durations are in seconds.
+    """
+
+    stage: str = ""
+    clients_table: str = ""
+    templates_table: str = ""
+    users_table: str = ""
+    notifications_table: str = ""
+    deliveries_table: str = ""
+    inbox_table: str = ""
+    topic_arn: str = ""
+    queue_url: str = ""
+    dead_letter_queue_url: str = ""
+    health_queue_urls: str = ""
+    sender_email: str = ""
+    public_url: str = ""
+    twilio_base_url: str = ""
+    fcm_base_url: str = ""
+    secrets_prefix: str = ""
+    idempotency_ttl_seconds: int = 604_800
+    retention_days: int = 90
+    max_retries: int = 3
+
+    def required(self, name: str) -> str:
+        """Return the text setting called ``name``; raises SettingMissingError when it is empty."""
+        value = getattr(self, name)
+        if not value:
+            raise SettingMissingError(name.upper())
+        return str(value)
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Read Settings from variables named like its fields, in capitals."""
+    told = {
+        name: type(default)(environment[name.upper()])
+        for name, default in _DEFAULTS.items()
+        if environment.get(name.upper())
+    }
+    return Settings(**told)
+
+
+@cache
+def settings() -> Settings:
+    """Return this process's settings, read once, at first use."""
+    return from_environment(os.environ)
+
+
+_DEFAULTS = {name: getattr(Settings(), name) for name in Settings.__slots__}

@@ -1,0 +1,271 @@
+"""The DynamoDB tables, and the only code that knows how their items are laid out.
+
+Each class is one kind of item. Table names come from the settings when a table is first used.
+Keys that belong to a tenant begin with it, so one tenant cannot name another's item.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from botocore.session import Session
+from pynamodb.attributes import (
+    BinaryAttribute,
+    BooleanAttribute,
+    DiscriminatorAttribute,
+    JSONAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+)
+from pynamodb.connection import TableConnection
+from pynamodb.connection.base import Connection
+from pynamodb.exceptions import PutError, TransactWriteError
+from pynamodb.models import Model
+from pynamodb.expressions.condition import Condition
+from pynamodb.transactions import TransactWrite
+
+from carillon.aws import botocore_session
+from carillon.settings import settings
+
+
+class _TableName:
+    """A table's name, looked up when it is used: nothing happens at import."""
+
+    def __init__(self, setting: str) -> None:
+        self.setting = setting
+
+    def __get__(self, instance: object, owner: type) -> str:
+        return settings().required(self.setting)
+
+
+class _Connection(Connection):
+    """pynamodb's connection on the process's one session."""
+
+    @property
+    def session(self) -> Session:
+        return botocore_session()
+
+
+class Item(Model):
+    """An item of any table. All tables share one connection: each would load its own client."""
+
+    @classmethod
+    def _get_connection(cls) -> TableConnection:
+        table = super()._get_connection()
+        shared = _connection()
+        if table.connection is not shared:
+            # Several kinds of item live in one table; the connection takes its keys once.
+            with suppress(ValueError):
+                shared.add_meta_table(table.get_meta_table())
+            table.connection = shared
+        return table
+
+
+@cache
+def _connection() -> _Connection:
+    return _Connection()
+
+
+class ApiKey(Item):
+    """An API token's hash and whose it is."""
+
+    class Meta:
+        table_name = _TableName("clients_table")
+
+    key = UnicodeAttribute(hash_key=True)  # "key#<key id>"
+    digest = BinaryAttribute(legacy_encoding=False)
+    client_id = UnicodeAttribute()
+    tenant = UnicodeAttribute()
+    scopes = UnicodeAttribute()
+
+
+class Client(Item):
+    """A registered application."""
+
+    class Meta:
+        table_name = _TableName("clients_table")
+
+    key = UnicodeAttribute(hash_key=True)  # "client#<client id>"
+    tenant = UnicodeAttribute()
+    service_name = UnicodeAttribute()
+    notification_types = JSONAttribute()
+    created_at = UnicodeAttribute()
+
+
+class ClientName(Item):
+    """Keeps a service name to one client of a tenant."""
+
+    class Meta:
+        table_name = _TableName("clients_table")
+
+    key = UnicodeAttribute(hash_key=True)  # "name#<tenant>#<service name>"
+    client_id = UnicodeAttribute()
+
+
+class Template(Item):
+    """A version of a template, all its locales. "active" holds a copy of the version in use."""
+
+    class Meta:
+        table_name = _TableName("templates_table")
+
+    key = UnicodeAttribute(hash_key=True)  # "<tenant>#<code>"
+    slot = UnicodeAttribute(range_key=True)  # "active" or "v00001"
+    code = UnicodeAttribute()
+    version = NumberAttribute()
+    default_locale = UnicodeAttribute()
+    locales = JSONAttribute()  # locale -> channel -> part
+    created_at = UnicodeAttribute()
+
+
+class UserItem(Item):
+    """Anything kept of a user; one query reads all of it."""
+
+    class Meta:
+        table_name = _TableName("users_table")
+
+    key = UnicodeAttribute(hash_key=True)  # "<tenant>#<user id>"
+    part = UnicodeAttribute(range_key=True)
+    kind = DiscriminatorAttribute()
+
+
+class Profile(UserItem, discriminator="profile"):
+    """Who the user is and where to reach them."""
+
+    email = UnicodeAttribute(null=True)
+    phone = UnicodeAttribute(null=True)
+    full_name = UnicodeAttribute(null=True)
+    locale = UnicodeAttribute(null=True)
+    timezone = UnicodeAttribute(null=True)
+    attributes = JSONAttribute(null=True)
+    created_at = UnicodeAttribute()
+    updated_at = UnicodeAttribute()
+
+
+class Preferences(UserItem, discriminator="preferences"):
+    """What the user wants to receive."""
+
+    channels = JSONAttribute()
+    categories = JSONAttribute()
+    updated_at = UnicodeAttribute()
+
+
+class PushDevice(UserItem, discriminator="push"):
+    """A device that push notifications reach; part is "push#<id>"."""
+
+    fcm_token = UnicodeAttribute()
+    platform = UnicodeAttribute()
+    device_id = UnicodeAttribute(null=True)
+    is_active = BooleanAttribute()
+    created_at = UnicodeAttribute()
+
+
+class Notification(Item):
+    """An accepted notification. Its id is derived from (client, idempotency key)."""
+
+    class Meta:
+        table_name = _TableName("notifications_table")
+
+    notification_id = UnicodeAttribute(hash_key=True)
+    digest = BinaryAttribute(legacy_encoding=False)  # SHA-256 of the canonical body
+    request_id = UnicodeAttribute()
+    message = UnicodeAttribute()  # models.Message as JSON: what is (re)published
+    withheld = JSONAttribute(null=True)  # channel -> [state, reason]: never routed
+    idempotent_until = NumberAttribute()  # epoch seconds
+    expires_at = NumberAttribute()  # epoch seconds; DynamoDB deletes some time after
+
+
+class Delivery(Item):
+    """One notification to one address: the status table. Made by the first claim."""
+
+    class Meta:
+        table_name = _TableName("deliveries_table")
+
+    notification_id = UnicodeAttribute(hash_key=True)
+    target = UnicodeAttribute(range_key=True)  # the channel, or "push#<device>"
+    state = UnicodeAttribute()
+    attempts = NumberAttribute(default=0)
+    owner = UnicodeAttribute(null=True)
+    lease_until = NumberAttribute(null=True)  # epoch seconds
+    maybe_sent = BooleanAttribute(null=True)
+    provider = UnicodeAttribute(null=True)
+    provider_message_id = UnicodeAttribute(null=True)
+    error_code = UnicodeAttribute(null=True)
+    error_message = UnicodeAttribute(null=True)
+    failure = UnicodeAttribute(null=True)
+    updated_at = UnicodeAttribute()
+    expires_at = NumberAttribute()
+
+
+class InboxItem(Item):
+    """An in-app notification in its user's inbox, oldest first."""
+
+    class Meta:
+        table_name = _TableName("inbox_table")
+
+    user = UnicodeAttribute(hash_key=True)  # "<tenant>#<user id>"
+    position = UnicodeAttribute(range_key=True)  # "<accepted at>#<notification id>"
+    notification_id = UnicodeAttribute()
+    category = UnicodeAttribute()
+    title = UnicodeAttribute()
+    body = UnicodeAttribute()
+    action_url = UnicodeAttribute(null=True)
+    created_at = UnicodeAttribute()
+    expires_at = NumberAttribute()
+
+
+def tenant_key(tenant: str, name: str) -> str:
+    """Return the key of something a tenant calls ``name``."""
+    return f"{tenant}#{name}"
+
+
+def slot(version: int) -> str:
+    """Return the range key of a template's version."""
+    return f"v{version:05d}"
+
+
+def expiry(moment: datetime) -> int:
+    """Return when an item written at ``moment`` may be deleted, in epoch seconds."""
+    return int(moment.timestamp()) + settings().retention_days * 86_400
+
+
+def is_conflict(error: PutError | TransactWriteError) -> bool:
+    """Tell whether a write failed on its condition rather than on the store."""
+    if isinstance(error, TransactWriteError):
+        return any(r and r.code == "ConditionalCheckFailed" for r in error.cancellation_reasons)
+    return error.cause_response_code == "ConditionalCheckFailedException"
+
+
+def create_all(*items: Item) -> bool:
+    """Write new items in one transaction; False, and nothing written, when one exists already."""
+    try:
+        with TransactWrite(connection=_connection()) as transaction:
+            for item in items:
+                transaction.save(item, condition=_is_new(item))
+    except TransactWriteError as error:
+        if is_conflict(error):
+            return False
+        raise
+    return True
+
+
+def create(item: Item) -> bool:
+    """Write a new item; False, and nothing written, when it exists already."""
+    try:
+        item.save(condition=_is_new(item))
+    except PutError as error:
+        if is_conflict(error):
+            return False
+        raise
+    return True
+
+
+def user_items(tenant: str, user_id: str) -> Iterator[UserItem]:
+    """Return all that is kept of a user, in one consistent query."""
+    return UserItem.query(tenant_key(tenant, user_id), consistent_read=True)
+
+
+def _is_new(item: Item) -> Condition:
+    key = next(a for a in type(item).get_attributes().values() if a.is_hash_key)
+    return key.does_not_exist()
