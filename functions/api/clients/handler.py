@@ -24,7 +24,9 @@ class Registered(BaseModel):
     status_code=201,
     summary="Register an application",
     tags=["Clients"],
-    responses=http.problems(400, 401, 403, 409, 413, 415, 422, 503),
+    responses=http.responses(
+        Answer[Registered], 400, 401, 403, 409, 413, 415, 422, 503, status=201
+    ),
 )
 def register(request: Annotated[ClientRequest, Body()]) -> Response[Answer[Registered]]:
     """Create a client and its first API token."""

@@ -38,7 +38,7 @@ def alive() -> Liveness:
     "/api/v1/health",
     summary="The dependencies, asked now",
     tags=["Health"],
-    responses={503: {"description": "A dependency is down"}},
+    responses=http.responses(Answer[Health]) | http.responses(Answer[Health], status=503),
 )
 def dependencies() -> Response[Answer[Health]]:
     """Ask each dependency; 503 when one does not answer."""

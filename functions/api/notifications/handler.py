@@ -84,7 +84,7 @@ class NotificationStatus(BaseModel):
     status_code=202,
     summary="Accept one notification",
     tags=["Notifications"],
-    responses=http.problems(400, 401, 403, 404, 413, 415, 422, 502, 503),
+    responses=http.responses(Answer[Accepted], 400, 401, 403, 404, 413, 415, 422, 503, status=202),
 )
 def send(
     request: Annotated[NotificationRequest, Body()],
@@ -116,7 +116,7 @@ def send(
     "/api/v1/notifications/<notification_id>",
     summary="The state of a notification and of each delivery",
     tags=["Notifications"],
-    responses=http.problems(401, 403, 404, 503),
+    responses=http.responses(Answer[NotificationStatus], 401, 403, 404, 503),
 )
 def read(notification_id: Annotated[str, Path()]) -> Response[Answer[NotificationStatus]]:
     """Return what became of a notification."""

@@ -28,7 +28,9 @@ class TemplateOut(BaseModel):
     status_code=201,
     summary="Create a template",
     tags=["Templates"],
-    responses=http.problems(400, 401, 403, 409, 413, 415, 422, 503),
+    responses=http.responses(
+        Answer[TemplateOut], 400, 401, 403, 409, 413, 415, 422, 503, status=201
+    ),
 )
 def create(request: Annotated[TemplateRequest, Body()]) -> Response[Answer[TemplateOut]]:
     """Check the template and keep it as version 1."""
@@ -44,7 +46,7 @@ def create(request: Annotated[TemplateRequest, Body()]) -> Response[Answer[Templ
     "/api/v1/templates/<code>",
     summary="The version of a template in use",
     tags=["Templates"],
-    responses=http.problems(401, 403, 404, 503),
+    responses=http.responses(Answer[TemplateOut], 400, 401, 403, 404, 503),
 )
 def read(code: Annotated[Name, Path()]) -> Response[Answer[TemplateOut]]:
     """Return the version in use."""

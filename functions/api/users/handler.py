@@ -1,6 +1,6 @@
 """Users: profile, preferences, devices, inbox."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
@@ -63,15 +63,15 @@ class InboxEntry(BaseModel):
     created_at: str
 
 
-def _responses(*more: int) -> Any:
-    return http.problems(401, 403, 422, 503, *more)
+WRITE_REFUSALS = (400, 401, 403, 404, 413, 415, 422, 503)
 
 
 @app.put(
     "/api/v1/users/<user_id>",
     summary="Create or replace a user",
     tags=["Users"],
-    responses=_responses(400, 413, 415) | {201: {"description": "Created"}},
+    responses=http.responses(Answer[UserOut], *WRITE_REFUSALS)
+    | http.responses(Answer[UserOut], status=201),
 )
 def put(user_id: User, request: Annotated[UserRequest, Body()]) -> Response[Answer[UserOut]]:
     """Keep the whole profile; 201 when the user is new."""
@@ -99,7 +99,7 @@ def put(user_id: User, request: Annotated[UserRequest, Body()]) -> Response[Answ
     "/api/v1/users/<user_id>/preferences",
     summary="Replace a user's preferences",
     tags=["Users"],
-    responses=_responses(400, 404, 413, 415),
+    responses=http.responses(Answer[PreferencesOut], *WRITE_REFUSALS),
 )
 def put_preferences(
     user_id: User, request: Annotated[PreferencesRequest, Body()]
@@ -118,7 +118,7 @@ def put_preferences(
     status_code=201,
     summary="Register a device",
     tags=["Users"],
-    responses=_responses(400, 404, 413, 415),
+    responses=http.responses(Answer[PushTokenOut], *WRITE_REFUSALS, status=201),
 )
 def add_push_token(
     user_id: User, request: Annotated[PushTokenRequest, Body()]
@@ -140,7 +140,7 @@ def add_push_token(
     "/api/v1/users/<user_id>/notifications",
     summary="A user's inbox, newest first",
     tags=["Users"],
-    responses=_responses(400, 404),
+    responses=http.responses(Answer[list[InboxEntry]], 400, 401, 403, 404, 503),
 )
 def read_inbox(
     user_id: User,

@@ -40,6 +40,11 @@ FAILURES = {
     "SignatureDoesNotMatch": Failure.CONFIG,
     "ExpiredTokenException": Failure.CONFIG,
 }
+# SES has one error type for these and for others; only its text tells them apart.
+BY_TEXT = (
+    ("MessageRejected", "not verified", Failure.CONFIG),
+    ("BadRequestException", "Illegal address", Failure.RECIPIENT),
+)
 NOT_SENT = (EndpointConnectionError, ConnectTimeoutError)
 
 
@@ -81,7 +86,9 @@ def _answered(error: ClientError) -> ProviderError:
     code = error.response["Error"].get("Code", "")
     message = error.response["Error"].get("Message", "")
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    return ProviderError(FAILURES.get(code, by_status(status)), code or str(status), message)
+    by_text = (f for c, words, f in BY_TEXT if c == code and words in message)
+    failure = next(by_text, FAILURES.get(code, by_status(status)))
+    return ProviderError(failure, code or str(status), message)
 
 
 lambda_handler = consumer(Channel.EMAIL, send)

@@ -30,9 +30,9 @@ FAILURES = {
     21703: Failure.CONFIG,  # the messaging service has no sender
     21211: Failure.RECIPIENT,  # not a phone number
     21610: Failure.RECIPIENT,  # the recipient said STOP
-    21612: Failure.RECIPIENT,  # cannot be routed to
     21614: Failure.RECIPIENT,  # not a mobile number
     21408: Failure.PERMANENT,  # region not enabled
+    21612: Failure.PERMANENT,  # no route from this sender
     21617: Failure.PERMANENT,  # text too long
 }
 

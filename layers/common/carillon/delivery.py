@@ -99,15 +99,22 @@ def _consume(
 ) -> bool:
     """Process one queue message; True when it is done with and may leave the queue."""
     try:
-        _deliver_all(channel, send, _parse(record["body"]), context)
-    except PoisonMessageError as poison:
-        return _park(record, str(poison))
-    except NotNowError as later:
-        _come_again(record, later)
-        return False
+        return _process(channel, send, record, context)
     except Exception:
         # Whatever it was, the message stays: nothing accepted is lost to a bug of ours.
         logger().exception("delivery crashed", extra={"sqs_message_id": record["messageId"]})
+        return False
+
+
+def _process(
+    channel: Channel, send: Send, record: Mapping[str, Any], context: LambdaContext
+) -> bool:
+    try:
+        _deliver_all(channel, send, _parse(record["body"]), context)
+    except PoisonMessageError as poison:
+        _park(record, str(poison))
+    except NotNowError as later:
+        _come_again(record, later)
         return False
     return True
 
@@ -121,7 +128,7 @@ def _parse(body: str) -> Message:
         raise PoisonMessageError(f"{where}: {first['msg']}" if where else first["msg"]) from None
 
 
-def _park(record: Mapping[str, Any], reason: str) -> bool:
+def _park(record: Mapping[str, Any], reason: str) -> None:
     """Move a poison message to the dead-letter queue with its reason."""
     sqs().send_message(
         QueueUrl=settings().required("dead_letter_queue_url"),
@@ -132,7 +139,6 @@ def _park(record: Mapping[str, Any], reason: str) -> bool:
         },
     )
     logger().error("parked", extra={"reason": reason, "sqs_message_id": record["messageId"]})
-    return True
 
 
 def _come_again(record: Mapping[str, Any], later: NotNowError) -> None:

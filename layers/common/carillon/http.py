@@ -9,7 +9,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -20,6 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import (
 )
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import BaseModel
 from pynamodb.exceptions import PynamoDBException
 
 from carillon.errors import Fault, Problem
@@ -34,6 +35,37 @@ Handler = Callable[[Json, Any], Json]
 PROBLEM = "application/problem+json"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _BODY_KEY = "_json"
+
+
+class FaultOut(BaseModel):
+    """One place in the request that is wrong."""
+
+    pointer: str
+    message: str
+
+
+class ErrorOut(BaseModel):
+    """The error of the envelope."""
+
+    code: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457's members, ours, and the envelope's."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    errors: list[FaultOut]
+    correlation_id: str
+    success: Literal[False] = False
+    data: None = None
+    error: ErrorOut
+    message: str
+    meta: Meta
 
 
 def api() -> APIGatewayRestResolver:
@@ -204,34 +236,39 @@ def location(app: APIGatewayRestResolver, path: str) -> str:
     return (stage if (context.path or "").startswith(f"{stage}/") else "") + path
 
 
-def problem_document(problem: Problem, instance: str, correlation: str) -> Json:
+def problem_document(problem: Problem, instance: str, correlation: str) -> ProblemDocument:
     """Return the RFC 9457 document that also completes the envelope."""
-    return {
-        "type": f"https://carillon.example/problems/{problem.code}",
-        "title": HTTPStatus(problem.status).phrase,
-        "status": problem.status,
-        "detail": problem.detail,
-        "instance": instance,
-        "code": problem.code,
-        "errors": [{"pointer": f.pointer, "message": f.message} for f in problem.faults],
-        "correlation_id": correlation,
-        "success": False,
-        "data": None,
-        "error": {"code": problem.code},
-        "message": problem.detail,
-        "meta": {"correlation_id": correlation},
-    }
+    return ProblemDocument(
+        type=f"https://carillon.example/problems/{problem.code}",
+        title=HTTPStatus(problem.status).phrase,
+        status=problem.status,
+        detail=problem.detail,
+        instance=instance,
+        code=problem.code,
+        errors=[FaultOut(pointer=f.pointer, message=f.message) for f in problem.faults],
+        correlation_id=correlation,
+        error=ErrorOut(code=problem.code),
+        message=problem.detail,
+        meta=Meta(correlation_id=correlation),
+    )
 
 
-def problems(*statuses: int) -> dict[int, OpenAPIResponse]:
-    """Return the OpenAPI responses of these refusals."""
-    return {
+def responses(
+    success: type[BaseModel], *refusals: int, status: int = 200
+) -> dict[int, OpenAPIResponse]:
+    """Return a route's OpenAPI responses: its success, and the problems it may answer."""
+    documented: dict[int, OpenAPIResponse] = {
         status: {
             "description": HTTPStatus(status).phrase,
-            "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": {"application/json": {"model": success}},
         }
-        for status in statuses
     }
+    for refusal in refusals:
+        documented[refusal] = {
+            "description": HTTPStatus(refusal).phrase,
+            "content": {PROBLEM: {"model": ProblemDocument}},
+        }
+    return documented
 
 
 def _refuse(problem: Problem, event: Mapping[str, Any]) -> Json:
@@ -242,7 +279,7 @@ def _refuse(problem: Problem, event: Mapping[str, Any]) -> Json:
     return {
         "statusCode": problem.status,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "body": json.dumps(problem_document(problem, event["path"], correlation)),
+        "body": problem_document(problem, event["path"], correlation).model_dump_json(),
         "isBase64Encoded": False,
     }
 

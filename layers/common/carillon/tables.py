@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
-from typing import Any
 
 from botocore.session import Session
 from pynamodb.attributes import (
@@ -22,8 +21,8 @@ from pynamodb.attributes import (
 from pynamodb.connection import TableConnection
 from pynamodb.connection.base import Connection
 from pynamodb.exceptions import PutError, TransactWriteError
-from pynamodb.models import Model
 from pynamodb.expressions.condition import Condition
+from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
 from carillon.aws import botocore_session

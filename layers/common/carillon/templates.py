@@ -32,9 +32,32 @@ HEADINGS = frozenset({"subject", "title", "action_url"})
 LINE_BREAK = re.compile("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 FILTERS = frozenset(
-    ["abs", "capitalize", "d", "default", "e", "escape", "first", "float", "int", "join", "last", "length", "lower", "round", "striptags", "title", "trim", "truncate", "upper", "urlencode"]
+    [
+        "abs",
+        "capitalize",
+        "d",
+        "default",
+        "e",
+        "escape",
+        "first",
+        "float",
+        "int",
+        "join",
+        "last",
+        "length",
+        "lower",
+        "round",
+        "striptags",
+        "title",
+        "trim",
+        "truncate",
+        "upper",
+        "urlencode",
+    ]
 )
-TESTS = frozenset(["defined", "undefined", "none", "number", "string", "boolean", "true", "false", "even", "odd"])
+TESTS = frozenset(
+    ["defined", "undefined", "none", "number", "string", "boolean", "true", "false", "even", "odd"]
+)
 ALLOWED = (
     nodes.Template,
     nodes.Output,
@@ -73,6 +96,8 @@ class _Environment(ImmutableSandboxedEnvironment):
         return self.getitem(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, jinja2.Undefined):
+            return obj[argument]  # raises, and names what was missing first
         if isinstance(obj, dict | list | str):
             try:
                 return obj[argument]
@@ -142,9 +167,9 @@ def render_text(source: str, variables: Mapping[str, JsonValue], *, html: bool =
 
 
 def _missing_name(message: str) -> str:
-    """Name in Jinja's "'name' is undefined" or "... has no attribute 'name'"."""
-    quoted = re.findall(r"'([^']*)'", message)
-    return quoted[-1] if quoted else ""
+    """Return the name in Jinja's "'name' is undefined"."""
+    found = re.fullmatch(r"'([^']*)' is undefined", message)
+    return found[1] if found else ""
 
 
 def render_part(part: Mapping[str, str], variables: Mapping[str, JsonValue]) -> Content:

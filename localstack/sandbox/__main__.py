@@ -1,0 +1,46 @@
+"""Run the sandbox: `PYTHONPATH=localstack python -m sandbox`."""
+
+import argparse
+import socket
+
+from aiohttp import web
+
+from .app import make_app
+from .mailroom import Mailroom
+from .outcomes import as_markdown
+
+
+def main() -> None:
+    """Serve until stopped, or print the agreed addresses."""
+    parser = argparse.ArgumentParser(prog="sandbox", description="SES, Twilio and FCM, offline.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8025, help="0 takes a free one")
+    parser.add_argument(
+        "--addresses",
+        action="store_true",
+        help="print the agreed addresses as Markdown and leave",
+    )
+    options = parser.parse_args()
+    if options.addresses:
+        print(as_markdown())
+    else:
+        serve(options.host, options.port)
+
+
+def serve(host: str, port: int) -> None:
+    """Listen, say where, and serve until stopped."""
+    listener = socket.create_server((host, port), backlog=1024)
+    print(f"Provider sandbox on http://{host}:{listener.getsockname()[1]}", flush=True)
+    web.run_app(
+        make_app(Mailroom()),
+        sock=listener,
+        access_log=None,
+        # A silent address waits only as long as its caller does.
+        handler_cancellation=True,
+        shutdown_timeout=1,
+        print=None,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What tests and people ask the sandbox: what arrived, and what was tried."""
+
+import contextlib
+from typing import Final
+
+from aiohttp import web
+
+from .exchange import MAILROOM
+from .outcomes import ADDRESSES
+
+ROUTES = web.RouteTableDef()
+FILTERS: Final = ("notification_id", "channel", "to")
+
+
+@ROUTES.get("/health")
+async def report_health(_: web.Request) -> web.Response:
+    """Say that the sandbox is up."""
+    return web.json_response({"status": "ok"})
+
+
+@ROUTES.get("/addresses")
+async def list_addresses(_: web.Request) -> web.Response:
+    """List the agreed addresses."""
+    return web.json_response([row.as_json() for row in ADDRESSES])
+
+
+@ROUTES.get("/messages")
+async def list_messages(request: web.Request) -> web.Response:
+    """List what was accepted."""
+    return web.json_response(request.app[MAILROOM].messages(**_wanted(request)))
+
+
+@ROUTES.delete("/messages")
+async def empty(request: web.Request) -> web.Response:
+    """Forget every message and request."""
+    request.app[MAILROOM].empty()
+    return web.Response(status=204)
+
+
+@ROUTES.get("/requests")
+async def list_requests(request: web.Request) -> web.Response:
+    """List every call to a provider."""
+    return web.json_response(request.app[MAILROOM].requests(**_wanted(request)))
+
+
+@ROUTES.get("/events")
+async def stream_events(request: web.Request) -> web.StreamResponse:
+    """Stream accepted messages as they come."""
+    headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    with request.app[MAILROOM].listen() as news, contextlib.suppress(ConnectionResetError):
+        # Without a first byte the browser does not report the stream as open.
+        await response.write(b"retry: 1000\n\n")
+        while event := await news.get():
+            await response.write(event.encode())
+    return response
+
+
+def _wanted(request: web.Request) -> dict[str, str]:
+    return {name: request.query[name] for name in FILTERS if name in request.query}

@@ -1,0 +1,236 @@
+"""The stack's resources in moto, made from template.yaml itself."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from carillon import tables
+from carillon.models import Channel
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from cloudformation import resources  # noqa: E402
+
+Json = dict[str, Any]
+ADMIN_TOKEN = "nk_admin_" + "a" * 43
+
+
+@dataclass
+class Cloud:
+    """Handles on the mocked cloud."""
+
+    dynamodb: Any
+    sns: Any
+    sqs: Any
+    ssm: Any
+    topic: str
+    queues: dict[str, str]
+    dead_letters: dict[str, str]
+    tables: dict[str, list[str]]
+
+    def published(self, channel: str) -> list[Json]:
+        """Take what the queue of ``channel`` holds."""
+        url = self.queues[channel]
+        reply = self.sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"]
+        )
+        return list(reply.get("Messages", []))
+
+    def parked(self, channel: str) -> list[Json]:
+        """Take what the dead-letter queue of ``channel`` holds."""
+        reply = self.sqs.receive_message(
+            QueueUrl=self.dead_letters[channel],
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+        )
+        return list(reply.get("Messages", []))
+
+    def items(self, table: str) -> list[Json]:
+        """Return every item of a table, in DynamoDB's JSON."""
+        return list(self.dynamodb.scan(TableName=table)["Items"])
+
+    def empty(self) -> None:
+        """Delete every item and every message."""
+        for table, keys in self.tables.items():
+            for item in self.items(table):
+                key = {name: item[name] for name in keys}
+                self.dynamodb.delete_item(TableName=table, Key=key)
+        for url in [*self.queues.values(), *self.dead_letters.values()]:
+            # A queue can be purged once a minute; a new one of its name keeps its subscription.
+            self.sqs.delete_queue(QueueUrl=url)
+            _queue(self.sqs, url.rpartition("/")[2])
+
+
+@pytest.fixture(scope="session")
+def mocked() -> Iterator[Cloud]:
+    """Make the resources once: that costs more than any test."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            environment.setenv(name, "test")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        with mock_aws():
+            yield _make()
+
+
+@pytest.fixture
+def cloud(mocked: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """The resources, empty, and the environment that names them."""
+    mocked.empty()
+    for name in mocked.tables:
+        monkeypatch.setenv(_variable(name), name)
+    monkeypatch.setenv("TOPIC_ARN", mocked.topic)
+    monkeypatch.setenv("SECRETS_PREFIX", "/carillon/test")
+    monkeypatch.setenv("SENDER_EMAIL", "carillon@example.com")
+    monkeypatch.setenv("HEALTH_QUEUE_URLS", ",".join(mocked.queues.values()))
+    return mocked
+
+
+def _make() -> Cloud:
+    dynamodb, sns, sqs, ssm = (boto3.client(name) for name in ("dynamodb", "sns", "sqs", "ssm"))
+    tables = resources("AWS::DynamoDB::Table")
+    for name, properties in tables.items():
+        keys = ("BillingMode", "AttributeDefinitions", "KeySchema")
+        dynamodb.create_table(TableName=name, **{key: properties[key] for key in keys})
+    topic = sns.create_topic(Name="notifications")["TopicArn"]
+    queues, dead_letters = {}, {}
+    for channel in Channel:
+        queues[channel.value] = _queue(sqs, channel.value)
+        dead_letters[channel.value] = _queue(sqs, f"{channel.value}-dead")
+        _subscribe(sns, sqs, topic, queues[channel.value], channel.value)
+    ssm.put_parameter(Name="/carillon/test/admin-token", Value=ADMIN_TOKEN, Type="SecureString")
+    keys_of = {name: [k["AttributeName"] for k in t["KeySchema"]] for name, t in tables.items()}
+    return Cloud(dynamodb, sns, sqs, ssm, topic, queues, dead_letters, keys_of)
+
+
+def _variable(table: str) -> str:
+    return table.removesuffix("Table").upper() + "_TABLE"
+
+
+def _queue(sqs: Any, name: str) -> str:
+    return str(sqs.create_queue(QueueName=name)["QueueUrl"])
+
+
+def _subscribe(sns: Any, sqs: Any, topic: str, queue: str, channel: str) -> None:
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    (subscription,) = resources("AWS::SNS::Subscription", "infra/channel.yaml").values()
+    policy = json.dumps({"channel": [channel]})
+    assert subscription["FilterPolicy"] == {"channel": [{"Ref": "Channel"}]}
+    sns.subscribe(
+        TopicArn=topic,
+        Protocol="sqs",
+        Endpoint=arn["Attributes"]["QueueArn"],
+        Attributes={"FilterPolicy": policy, "RawMessageDelivery": "true"},
+    )
+
+
+@dataclass
+class Context:
+    """A Lambda context with time to spare."""
+
+    aws_request_id: str = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+    function_name: str = "function"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:function"
+    remaining_ms: int = 60_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.remaining_ms
+
+
+@dataclass
+class Reply:
+    """An API answer, unpacked."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Json = field(default_factory=dict)
+
+    @property
+    def data(self) -> Any:
+        return self.body["data"]
+
+
+class Call(Protocol):
+    def __call__(
+        self,
+        module: ModuleType,
+        event: Json,
+        *,
+        body: Any = ...,
+        raw: str | None = ...,
+        headers: Mapping[str, str] = ...,
+        path: Mapping[str, str] | None = ...,
+        query: Mapping[str, str] | None = ...,
+        caller: Mapping[str, str] | None = ...,
+    ) -> Reply: ...
+
+
+_SAME: Any = object()
+
+
+@pytest.fixture
+def call() -> Call:
+    """Return a caller of API handlers with a sample event, changed where told."""
+
+    def send(
+        module: ModuleType,
+        event: Json,
+        *,
+        body: Any = _SAME,
+        raw: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        path: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        caller: Mapping[str, str] | None = None,
+    ) -> Reply:
+        event = json.loads(json.dumps(event))
+        if body is not _SAME:
+            event["body"] = json.dumps(body)
+        if raw is not None:
+            event["body"] = raw
+        for name, value in (headers or {}).items():
+            event["headers"][name] = value
+            event["multiValueHeaders"][name] = [value]
+        for name, value in (path or {}).items():
+            event["path"] = event["path"].replace(event["pathParameters"][name], value)
+            event["pathParameters"][name] = value
+        if query is not None:
+            event["queryStringParameters"] = dict(query)
+            event["multiValueQueryStringParameters"] = {k: [v] for k, v in query.items()}
+        if caller is not None:
+            event["requestContext"]["authorizer"] = dict(caller)
+        answer = module.lambda_handler(event, Context())
+        found = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
+        return Reply(answer["statusCode"], found, json.loads(answer["body"]))
+
+    return send
+
+
+@pytest.fixture
+def context() -> Context:
+    return Context()
+
+
+@pytest.fixture
+def prepared(cloud: Cloud, call: Call, sample: Callable[[str], Json]) -> Cloud:
+    """A cloud in which the sample template and user exist."""
+    from functions.api.templates import handler as templates  # noqa: PLC0415
+    from functions.api.users import handler as users  # noqa: PLC0415
+
+    assert call(templates, sample("templates-create")).status == 201
+    assert call(users, sample("users-put")).status == 201
+    assert call(users, sample("users-push-token")).status == 201
+    return cloud
+
+
+def deliveries() -> dict[str, tables.Delivery]:
+    """Return every delivery in the status table, by target."""
+    return {item.target: item for item in tables.Delivery.scan()}

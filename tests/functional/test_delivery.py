@@ -1,0 +1,344 @@
+"""A channel's worker: claims, outcomes, poison, partial failures."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from carillon import delivery
+from carillon.delivery import Outgoing, Sent, consumer
+from carillon.errors import Failure, ProviderError
+from carillon.models import Channel, State
+from carillon.tables import Delivery, Template
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Provider:
+    """Stands for a channel's ``send``: counts calls and does what the test says."""
+
+    does: Callable[[Outgoing], Sent] = lambda _: Sent("fake", "id-1")
+    calls: list[Outgoing] = field(default_factory=list)
+
+    def __call__(self, outgoing: Outgoing) -> Sent:
+        self.calls.append(outgoing)
+        return self.does(outgoing)
+
+
+def failing(failure: Failure, retry_after: float | None = None) -> Callable[[Outgoing], Sent]:
+    def fail(_: Outgoing) -> Sent:
+        raise ProviderError(failure, "code-1", "words", retry_after=retry_after)
+
+    return fail
+
+
+@pytest.fixture
+def provider() -> Provider:
+    return Provider()
+
+
+@pytest.fixture
+def queue(prepared, monkeypatch, sample):
+    """The email channel's queue with one sample message received from it."""
+    monkeypatch.setenv("QUEUE_URL", prepared.queues["email"])
+    monkeypatch.setenv("DEAD_LETTER_QUEUE_URL", prepared.dead_letters["email"])
+    from carillon.settings import settings  # noqa: PLC0415
+
+    settings.cache_clear()
+    return Queue(prepared, json.loads(sample("email-batch")["Records"][0]["body"]))
+
+
+@dataclass
+class Queue:
+    cloud: Any
+    message: Json
+    waits: list[int] = field(default_factory=list)
+
+    def batch(self, *bodies: str) -> Json:
+        """Send the bodies and receive them as Lambda would hand them over."""
+        url = self.cloud.queues["email"]
+        for body in bodies:
+            self.cloud.sqs.send_message(QueueUrl=url, MessageBody=body)
+        return {"Records": [record(m) for m in self.cloud.published("email")]}
+
+    def one(self, **change: Any) -> Json:
+        return self.batch(json.dumps(self.message | change))
+
+
+def record(message: Json) -> Json:
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+    }
+
+
+@pytest.fixture
+def work(provider, context):
+    handler = consumer(Channel.EMAIL, provider)
+    return lambda event: handler(event, context)["batchItemFailures"]
+
+
+def stored(message: Json) -> Delivery:
+    return Delivery.get(message["notification_id"], "email")
+
+
+def test_a_delivery_is_sent_rendered_and_recorded(queue, work, provider):
+    assert work(queue.one()) == []
+    (call,) = provider.calls
+    assert call.address == "ada@example.com"
+    assert call.content["subject"] == "Your order A-1042 is on its way"
+    done = stored(queue.message)
+    assert (done.state, done.attempts, done.provider) == (State.SENT, 1, "fake")
+    assert done.provider_message_id == "id-1"
+
+
+def test_a_message_delivered_again_after_success_makes_no_call_a_q01(queue, work, provider):
+    for _ in range(3):
+        assert work(queue.one()) == []
+    assert len(provider.calls) == 1
+
+
+def test_every_other_message_of_the_batch_is_sent_when_one_is_poison_a_q04(queue, work, provider):
+    good = [json.dumps(queue.message | {"notification_id": f"ntf_{n}"}) for n in range(9)]
+    assert work(queue.batch(*good[:3], "not json", *good[3:])) == []
+    assert len(provider.calls) == 9
+    (parked,) = queue.cloud.parked("email")
+    assert parked["Body"] == "not json"
+    assert "JSON" in parked["MessageAttributes"]["reason"]["StringValue"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"schema_version": 99}, "schema_version"),
+        ({"targets": {"fax": ["1"]}}, "targets"),
+        ({"targets": {"sms": ["+14155552671"]}}, "no target for email"),
+        ({"notification_id": None}, "notification_id"),
+    ],
+)
+def test_a_message_nobody_understands_is_parked_with_its_reason_a_q13(
+    queue, work, provider, change, reason
+):
+    assert work(queue.one(**change)) == []
+    assert not provider.calls
+    (parked,) = queue.cloud.parked("email")
+    assert reason in parked["MessageAttributes"]["reason"]["StringValue"]
+
+
+def test_poison_that_cannot_be_parked_stays_in_the_queue(queue, work, monkeypatch):
+    from carillon.settings import settings  # noqa: PLC0415
+
+    monkeypatch.delenv("DEAD_LETTER_QUEUE_URL")
+    settings.cache_clear()
+    event = queue.batch("not json")
+    assert work(event) == [{"itemIdentifier": event["Records"][0]["messageId"]}]
+
+
+@pytest.mark.parametrize("failure", [Failure.PERMANENT, Failure.RECIPIENT])
+def test_a_refused_message_has_failed_and_is_not_tried_again(queue, work, provider, failure):
+    provider.does = failing(failure)
+    assert work(queue.one()) == []
+    done = stored(queue.message)
+    assert (done.state, done.failure, done.error_code) == (State.FAILED, failure, "code-1")
+    assert work(queue.one()) == []
+    assert len(provider.calls) == 1
+
+
+@pytest.mark.parametrize("failure", [Failure.RETRY, Failure.UNKNOWN])
+def test_a_failed_attempt_is_made_again_until_the_retries_are_spent(queue, work, provider, failure):
+    provider.does = failing(failure)
+    for attempt in range(1, 4):
+        assert len(work(queue.one())) == 1
+        assert (stored(queue.message).state, stored(queue.message).attempts) == (
+            State.RETRYING,
+            attempt,
+        )
+    assert work(queue.one()) == []
+    ended = {Failure.RETRY: State.FAILED, Failure.UNKNOWN: State.UNKNOWN}[failure]
+    assert (stored(queue.message).state, len(provider.calls)) == (ended, 4)
+
+
+@pytest.mark.parametrize("failure", [Failure.THROTTLE, Failure.CONFIG])
+def test_what_is_not_the_message_s_fault_spends_no_attempt(queue, work, provider, failure):
+    provider.does = failing(failure)
+    for _ in range(6):
+        assert len(work(queue.one())) == 1
+    assert stored(queue.message).attempts == 0
+    provider.does = lambda _: Sent("fake", "id-2")
+    assert work(queue.one()) == []
+    done = stored(queue.message)
+    assert (done.state, done.attempts, done.failure) == (State.SENT, 1, None)
+
+
+def test_only_the_failed_message_is_reported_and_made_invisible(queue, work, provider, monkeypatch):
+    provider.does = lambda out: (
+        failing(Failure.THROTTLE, retry_after=180)(out)
+        if out.message.notification_id == "ntf_1"
+        else Sent("fake", "id")
+    )
+    event = queue.batch(
+        *(json.dumps(queue.message | {"notification_id": f"ntf_{n}"}) for n in range(3))
+    )
+    bad = next(r for r in event["Records"] if '"ntf_1"' in r["body"])
+    seen = []
+    sqs = delivery.sqs()
+    monkeypatch.setattr(sqs, "change_message_visibility", lambda **told: seen.append(told))
+    assert work(event) == [{"itemIdentifier": bad["messageId"]}]
+    (told,) = seen
+    assert told["ReceiptHandle"] == bad["receiptHandle"]
+    assert told["VisibilityTimeout"] >= 180
+
+
+def test_a_reply_without_a_message_id_is_no_proof(queue, work, provider):
+    provider.does = lambda _: Sent("fake", "")
+    assert len(work(queue.one())) == 1
+    done = stored(queue.message)
+    assert (done.state, done.failure, done.maybe_sent) == (State.RETRYING, Failure.UNKNOWN, True)
+
+
+def test_an_exception_nobody_foresaw_may_have_come_after_the_request(queue, work, provider):
+    provider.does = lambda _: 1 / 0
+    assert len(work(queue.one())) == 1
+    assert stored(queue.message).failure == Failure.UNKNOWN
+
+
+def test_maybe_sent_is_kept_when_a_later_attempt_is_refused_a_q10(queue, work, provider):
+    provider.does = failing(Failure.UNKNOWN)
+    work(queue.one())
+    provider.does = failing(Failure.PERMANENT)
+    assert work(queue.one()) == []
+    assert stored(queue.message).state == State.UNKNOWN
+
+
+def test_a_claimed_delivery_is_left_alone_while_its_lease_lasts(queue, work, provider):
+    _claimed(queue.message, lease_until=int(time.time()) + 60)
+    assert len(work(queue.one())) == 1
+    assert not provider.calls
+
+
+def test_a_lapsed_lease_is_taken_over_and_flagged_a_q02(queue, work, provider):
+    _claimed(queue.message, lease_until=int(time.time()) - 1)
+    assert work(queue.one()) == []
+    done = stored(queue.message)
+    assert (done.state, done.attempts, done.maybe_sent) == (State.SENT, 2, True)
+    assert len(provider.calls) == 1
+
+
+def test_a_late_success_is_recorded_though_the_lease_has_passed_on(queue, work, provider):
+    """Worker A stalls, B takes over and fails; A's success is a fact all the same."""
+
+    def stall(_: Outgoing) -> Sent:
+        Delivery(queue.message["notification_id"], "email").update(
+            actions=[Delivery.owner.set("worker-b"), Delivery.state.set(State.FAILED)]
+        )
+        return Sent("fake", "from-a")
+
+    provider.does = stall
+    assert work(queue.one()) == []
+    done = stored(queue.message)
+    assert (done.state, done.provider_message_id) == (State.SENT, "from-a")
+
+
+def test_a_failure_is_not_recorded_by_who_no_longer_owns_the_claim(queue, work, provider):
+    def stall(_: Outgoing) -> Sent:
+        Delivery(queue.message["notification_id"], "email").update(
+            actions=[Delivery.owner.set("worker-b"), Delivery.state.set(State.SENT)]
+        )
+        raise ProviderError(Failure.PERMANENT, "x", "x")
+
+    provider.does = stall
+    work(queue.one())
+    assert stored(queue.message).state == State.SENT
+
+
+def test_nothing_is_started_that_cannot_be_finished_a_q05(queue, provider, context):
+    context.remaining_ms = (delivery.SEND_BUDGET - 1) * 1000
+    event = queue.one()
+    answer = consumer(Channel.EMAIL, provider)(event, context)
+    assert len(answer["batchItemFailures"]) == 1
+    assert not provider.calls
+    assert not queue.cloud.items("DeliveriesTable")
+
+
+def test_the_lease_outlives_the_function(queue, provider, context):
+    leases = []
+
+    def look(_: Outgoing) -> Sent:
+        leases.append(stored(queue.message).lease_until)
+        return Sent("fake", "id")
+
+    provider.does = look
+    consumer(Channel.EMAIL, provider)(queue.one(), context)
+    assert leases[0] > time.time() + context.remaining_ms / 1000
+
+
+def test_a_template_that_is_gone_fails_the_delivery_and_does_not_loop(queue, work, provider):
+    for item in Template.scan():
+        item.delete()
+    from carillon import templates  # noqa: PLC0415
+
+    templates._version.cache_clear()
+    assert work(queue.one()) == []
+    done = stored(queue.message)
+    assert (done.state, done.error_code) == (State.FAILED, "not-renderable")
+    assert not provider.calls
+
+
+def test_a_store_that_does_not_answer_loses_nothing(queue, work, provider, monkeypatch):
+    from carillon.settings import settings  # noqa: PLC0415
+
+    event = queue.one()
+    monkeypatch.setenv("DELIVERIES_TABLE", "Gone")
+    settings.cache_clear()
+    assert len(work(event)) == 1
+    assert not provider.calls
+
+
+def test_each_device_is_claimed_and_sent_by_itself(queue, context, provider):
+    provider.does = lambda out: (
+        Sent("fake", "ok") if out.address == "good" else failing(Failure.RECIPIENT)(out)
+    )
+    event = queue.one(targets={"push": ["good", "dead"]})
+    assert consumer(Channel.PUSH, provider)(event, context)["batchItemFailures"] == []
+    states = {
+        address: Delivery.get(
+            queue.message["notification_id"], delivery.target_of(Channel.PUSH, address)
+        ).state
+        for address in ("good", "dead")
+    }
+    assert states == {"good": State.SENT, "dead": State.FAILED}
+
+
+def test_backoff_grows_with_jitter_and_never_below_the_provider_s_wish():
+    assert all(1 <= delivery.backoff(n, 0) <= 2 * 2.0**n for n in range(1, 9))
+    assert max(delivery.backoff(50, 0) for _ in range(99)) <= delivery.BACKOFF_CAP
+    assert delivery.backoff(1, 180) >= 180
+    assert delivery.backoff(1, -5) >= 1
+    assert len({delivery.backoff(5, 0) for _ in range(9)}) == 9
+
+
+def test_no_address_gets_into_the_log(queue, work, provider, caplog):
+    provider.does = failing(Failure.PERMANENT)
+    work(queue.one())
+    said = str([vars(line) for line in caplog.records])
+    assert "ntf_" in said
+    assert "ada@example.com" not in said
+
+
+def _claimed(message: Json, lease_until: int) -> None:
+    Delivery(
+        message["notification_id"],
+        "email",
+        state=State.SENDING,
+        attempts=1,
+        owner="worker-a",
+        lease_until=lease_until,
+        updated_at="2026-11-21T09:30:00.000Z",
+        expires_at=int(time.time()) + 1000,
+    ).save()

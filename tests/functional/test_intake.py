@@ -1,0 +1,367 @@
+"""POST /notifications: what is accepted, what is refused, and what each leaves behind."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from carillon import http
+from carillon import templates as templates_module
+from carillon.settings import settings
+from carillon.tables import Delivery, Notification
+from functions.api.notifications import handler
+from functions.api.templates import handler as templates
+from functions.api.users import handler as users
+
+Json = dict[str, Any]
+CHANNELS = ["email", "sms", "push", "inapp"]
+OTHER_CLIENT = {"client_id": "somebody-else", "tenant": "default", "scope": "client"}
+
+
+@pytest.fixture
+def send(prepared, call, sample):
+    event = sample("notifications-send")
+    body = json.loads(event["body"])
+
+    def send(_change: Json | None = None, **how: Any):
+        return call(handler, event, body=body | (_change or {}), **how)
+
+    return send
+
+
+def _nothing_happened(cloud: Any) -> bool:
+    return not cloud.items("NotificationsTable") and not any(map(cloud.published, CHANNELS))
+
+
+def test_an_accepted_notification_is_recorded_once_and_published_once(send, prepared):
+    reply = send()
+    assert reply.status == 202
+    assert reply.data["status"] == "accepted"
+    assert [(d["channel"], d["status"]) for d in reply.data["deliveries"]] == [
+        (channel, "queued") for channel in CHANNELS
+    ]
+    assert len(prepared.items("NotificationsTable")) == 1
+    for channel in CHANNELS:
+        (message,) = prepared.published(channel)
+        assert json.loads(message["Body"])["notification_id"] == reply.data["notification_id"]
+
+
+def test_the_answer_says_where_the_notification_is(send):
+    reply = send()
+    path = f"/api/v1/notifications/{reply.data['notification_id']}"
+    assert reply.headers["Location"] == f"/dev{path}"  # the sample's address has the stage
+    assert reply.data["links"] == {"self": path}
+
+
+def test_a_channel_not_named_sees_nothing(send, prepared):
+    assert send({"channels": ["sms"]}).status == 202
+    assert len(prepared.published("sms")) == 1
+    assert not any(prepared.published(channel) for channel in ("email", "push", "inapp"))
+
+
+def test_the_correlation_id_goes_from_the_request_to_the_message(send, prepared):
+    reply = send()
+    assert reply.headers["X-Correlation-ID"] == "order-A-1042"
+    assert reply.body["meta"]["correlation_id"] == "order-A-1042"
+    (message,) = prepared.published("email")
+    assert json.loads(message["Body"])["correlation_id"] == "order-A-1042"
+
+
+def test_a_repeat_gets_the_first_answer_and_sends_nothing(send, prepared):
+    first = send()
+    for channel in CHANNELS:
+        prepared.published(channel)
+    _claim_all(first.data["notification_id"])
+    again = send()
+    assert (again.status, again.data) == (first.status, first.data)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert "Idempotent-Replayed" not in first.headers
+    assert not any(prepared.published(channel) for channel in CHANNELS)
+
+
+def test_a_repeat_publishes_again_when_nobody_has_claimed_yet(send, prepared):
+    """The first publish may have been lost; the claim makes a second one harmless."""
+    send({"channels": ["email"]})
+    prepared.published("email")
+    send({"channels": ["email"]})
+    assert len(prepared.published("email")) == 1
+
+
+def test_a_repeat_is_the_same_in_any_order_and_spacing_a_d01(send, call, sample):
+    first = send()
+    body = json.loads(sample("notifications-send")["body"])
+    shuffled = json.dumps(dict(reversed(body.items())), indent=3)
+    again = call(handler, sample("notifications-send"), raw=shuffled)
+    assert again.data == first.data
+
+
+def test_a_key_with_another_body_is_refused_and_the_first_stays_a_d02(send, prepared):
+    first = send()
+    before = prepared.items("NotificationsTable")
+    reply = send({"priority": 1})
+    assert (reply.status, reply.body["code"]) == (422, "idempotency-key-reused")
+    assert prepared.items("NotificationsTable") == before
+    assert first.status == 202
+
+
+def test_the_key_may_be_the_body_s_request_id(send, call, sample):
+    event = sample("notifications-send")
+    del event["headers"]["Idempotency-Key"], event["multiValueHeaders"]["Idempotency-Key"]
+    body = json.loads(event["body"]) | {"request_id": "r-1"}
+    first, again = (call(handler, event, body=body) for _ in range(2))
+    assert first.data == again.data
+    assert first.data["request_id"] == "r-1"
+
+
+def test_two_different_keys_in_one_request_are_refused(send, prepared):
+    assert send({"request_id": "another"}).status == 400
+    assert _nothing_happened(prepared)
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256])
+def test_an_unusable_key_is_refused_a_d05(send, prepared, key):
+    reply = send(headers={"Idempotency-Key": key})
+    assert reply.status == 400
+    assert _nothing_happened(prepared)
+
+
+def test_without_a_key_each_request_is_its_own(send, call, sample):
+    event = sample("notifications-send")
+    del event["headers"]["Idempotency-Key"], event["multiValueHeaders"]["Idempotency-Key"]
+    ids = {call(handler, event).data["notification_id"] for _ in range(2)}
+    assert len(ids) == 2
+
+
+def test_the_same_key_of_another_client_is_another_key(send):
+    mine, theirs = send(), send(caller=OTHER_CLIENT)
+    assert mine.data["notification_id"] != theirs.data["notification_id"]
+
+
+def test_a_lapsed_key_makes_a_new_notification_a_d06(send, prepared, monkeypatch):
+    first = send()
+    record = Notification.get(first.data["notification_id"])
+    record.update(actions=[Notification.idempotent_until.set(1)])
+    second = send()
+    assert second.status == 202
+    assert second.data["notification_id"] != first.data["notification_id"]
+    assert send().data == second.data
+    assert len(prepared.items("NotificationsTable")) == 2
+
+
+def test_a_repeat_is_answered_even_when_the_template_is_gone(send, prepared):
+    first = send()
+    for item in prepared.items("TemplatesTable"):
+        key = {"key": item["key"], "slot": item["slot"]}
+        prepared.dynamodb.delete_item(TableName="TemplatesTable", Key=key)
+    templates_module._active.cache_clear()
+    again = send()
+    assert again.data == first.data
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code", "pointer"),
+    [
+        ({"chanel": "sms"}, 422, "invalid-request", "#/chanel"),
+        ({"channels": []}, 422, "invalid-request", "#/channels"),
+        ({"channels": ["fax"]}, 422, "invalid-request", "#/channels/0"),
+        ({"channels": ["sms", "sms"]}, 422, "invalid-request", "#"),
+        ({"channels": "sms"}, 422, "invalid-request", "#/channels"),
+        ({"template_code": "nope"}, 404, "template-not-found", "#/template_code"),
+        ({"variables": {}}, 422, "variable-missing", "#/variables/order"),
+        ({"variables": {"name": "A", "order": {}}}, 422, "not-renderable", "#/variables"),
+        ({"user_id": "nobody"}, 404, "user-not-found", "#/user_id"),
+        ({"user_id": None}, 422, "invalid-request", "#"),
+        ({"message": "both"}, 422, "invalid-request", "#"),
+        ({"template_code": None}, 422, "invalid-request", "#"),
+        ({"to": {"email": "a@b.co,c@d.co"}}, 422, "invalid-request", "#/to/email"),
+        ({"to": {"email": "ü@example.com"}}, 422, "invalid-request", "#/to/email"),
+        ({"to": {"phone": "+１４１５５５５２６７１"}}, 422, "invalid-request", "#/to/phone"),
+        ({"to": {"phone": "0171 1234567"}}, 422, "invalid-request", "#/to/phone"),
+        ({"to": {"push_token": "a b"}}, 422, "invalid-request", "#/to/push_token"),
+        ({"to": {"fax": "1"}}, 422, "invalid-request", "#/to/fax"),
+        ({"priority": 11}, 422, "invalid-request", "#/priority"),
+        ({"priority": "urgentest"}, 422, "invalid-request", "#/priority"),
+        ({"category": "a b"}, 422, "invalid-request", "#/category"),
+        ({"metadata": []}, 422, "invalid-request", "#/metadata"),
+    ],
+)
+def test_a_bad_field_is_named_and_leaves_nothing(send, prepared, change, status, code, pointer):
+    reply = send(change)
+    assert (reply.status, reply.body["code"]) == (status, code)
+    assert reply.body["errors"][0]["pointer"] == pointer
+    assert reply.headers["Content-Type"] == http.PROBLEM
+    assert reply.body["correlation_id"] == "order-A-1042"
+    assert _nothing_happened(prepared)
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        ("null", 400),
+        ("[]", 400),
+        ('"text"', 400),
+        ("{", 400),
+        ("{'a': 1}", 400),
+        ('{"variables": {"x": NaN}}', 400),
+        ('{"variables": {"x": -Infinity}}', 400),
+        ('{"variables": {"\\udfff": 1}}', 400),
+        ('{"priority": ' + "9" * 5000 + "}", 400),
+        ('{"variables": ' + "[" * 5000 + "]" * 5000 + "}", 400),
+        ("", 422),
+    ],
+)
+def test_what_is_not_a_json_object_is_refused_before_any_store(prepared, call, sample, raw, status):
+    reply = call(handler, sample("notifications-send"), raw=raw)
+    assert reply.status == status
+    assert reply.headers["Content-Type"] == http.PROBLEM
+    assert reply.body["success"] is False
+    assert reply.body["errors"][0]["pointer"] == "#"
+    assert _nothing_happened(prepared)
+
+
+def test_one_byte_too_many_is_refused_a_i07(send, prepared, call, sample):
+    limit = http.MAX_BODY_BYTES
+    small = json.dumps({"user_id": "ada", "channels": ["sms"], "message": ""})
+    for size, status in ((limit, 202), (limit + 1, 413)):
+        body = small.replace('""', json.dumps("x" * (size - len(small))))
+        assert len(body) == size
+        event = sample("notifications-send") | {"body": body}
+        event["headers"]["Idempotency-Key"] = f"size-{size}"
+        event["multiValueHeaders"]["Idempotency-Key"] = [f"size-{size}"]
+        assert call(handler, event).status == status
+    assert len(prepared.items("NotificationsTable")) == 1
+
+
+@pytest.mark.parametrize("break_", ["\r\nBcc: v@example.com", "\n", "\u2028", "\x85"])
+def test_a_line_break_never_gets_into_a_subject_a_t08_a_i03(send, prepared, break_):
+    variables = {"name": "Ada", "order": {"number": f"1{break_}", "arrives": "", "lines": []}}
+    reply = send({"variables": variables})
+    assert (reply.status, reply.body["code"]) == (422, "not-renderable")
+    assert _nothing_happened(prepared)
+
+
+def test_another_content_type_is_refused(send, prepared):
+    reply = send(headers={"Content-Type": "application/xml"})
+    assert (reply.status, reply.body["code"]) == (415, "unsupported-media-type")
+    assert _nothing_happened(prepared)
+
+
+def test_addresses_given_win_over_the_user_s_own(send, prepared):
+    send({"to": {"email": "other@example.com"}, "channels": ["email"]})
+    (message,) = prepared.published("email")
+    assert json.loads(message["Body"])["targets"] == {"email": ["other@example.com"]}
+
+
+def test_an_address_alone_is_enough(send, prepared):
+    reply = send({"user_id": None, "to": {"phone": "+14155552671"}, "channels": ["sms"]})
+    assert reply.status == 202
+
+
+def test_a_channel_without_address_is_skipped_and_says_so(send, prepared):
+    to = {"phone": "+14155552671"}
+    reply = send({"user_id": None, "to": to, "channels": ["sms", "email"]})
+    assert reply.status == 202
+    skipped = {"channel": "email", "status": "skipped", "reason": "no-address"}
+    assert skipped in reply.data["deliveries"]
+    assert not prepared.published("email")
+
+
+def test_no_address_for_any_channel_is_refused(send, prepared):
+    reply = send({"user_id": None, "to": {"phone": "+14155552671"}, "channels": ["inapp"]})
+    assert (reply.status, reply.body["code"]) == (422, "no-address")
+    assert reply.body["errors"][0]["pointer"] == "#/channels/0"
+    assert _nothing_happened(prepared)
+
+
+@pytest.mark.parametrize(
+    ("preferences", "reason"),
+    [
+        ({"channels": {"sms": False}}, "channel-opt-out"),
+        ({"categories": {"orders": False}}, "category-opt-out"),
+        ({"categories": {"orders": {"sms": False}}}, "category-opt-out"),
+    ],
+)
+def test_what_the_user_does_not_want_is_not_routed(
+    send, prepared, call, sample, preferences, reason
+):
+    assert call(users, sample("users-put-preferences"), body=preferences).status == 200
+    reply = send({"channels": ["sms"]})
+    assert reply.status == 202
+    assert reply.data["status"] == "suppressed"
+    suppressed = {"channel": "sms", "status": "suppressed", "reason": reason}
+    assert reply.data["deliveries"] == [suppressed]
+    assert not prepared.published("sms")
+
+
+def test_each_device_of_the_user_is_a_target(send, prepared, call, sample):
+    device = {"fcm_token": "second", "platform": "ios"}
+    assert call(users, sample("users-push-token"), body=device).status == 201
+    send({"channels": ["push"]})
+    (message,) = prepared.published("push")
+    targets = json.loads(message["Body"])["targets"]["push"]
+    assert sorted(targets) == ["fcm-device-of-ada", "second"]
+
+
+def test_the_template_version_is_pinned_at_acceptance(send, prepared):
+    send({"channels": ["email"]})
+    (message,) = prepared.published("email")
+    pinned = {"code": "order-shipped", "version": 1, "locale": "en"}
+    assert json.loads(message["Body"])["template"] == pinned
+
+
+def test_a_template_without_the_channel_s_part_is_refused(send, prepared, call, sample):
+    body = {"code": "sms-only", "parts": {"sms": {"text": "hi"}}}
+    assert call(templates, sample("templates-create"), body=body).status == 201
+    reply = send({"template_code": "sms-only", "channels": ["sms", "email"]})
+    assert (reply.status, reply.body["code"]) == (422, "template-part-missing")
+    assert reply.body["errors"][0]["pointer"] == "#/channels/1"
+    assert _nothing_happened(prepared)
+
+
+def test_when_sns_does_not_take_it_the_caller_is_told_and_may_repeat(send, prepared, monkeypatch):
+    monkeypatch.setenv("TOPIC_ARN", f"{prepared.topic}-gone")
+    settings.cache_clear()
+    reply = send()
+    assert (reply.status, reply.body["code"]) == (503, "publish-failed")
+    assert reply.headers["Retry-After"] == "5"
+    assert len(prepared.items("NotificationsTable")) == 1
+
+
+def test_a_store_that_does_not_answer_is_a_503_and_publishes_nothing(send, prepared, monkeypatch):
+    monkeypatch.setenv("NOTIFICATIONS_TABLE", "Gone")
+    settings.cache_clear()
+    reply = send()
+    assert (reply.status, reply.body["code"]) == (503, "store-unavailable")
+    assert not any(map(prepared.published, CHANNELS))
+
+
+def test_without_a_caller_nothing_is_read(prepared, call, sample):
+    assert call(handler, sample("notifications-send"), caller={}).status == 401
+
+
+def test_another_client_s_notification_is_not_found_a_s05(send, call, sample):
+    mine = send().data["notification_id"]
+    event = sample("notifications-read")
+    path = {"notification_id": mine}
+    assert call(handler, event, path=path).status == 200
+    foreign = call(handler, event, path=path, caller=OTHER_CLIENT)
+    missing = call(handler, event, caller=OTHER_CLIENT)
+    assert foreign.status == missing.status == 404
+    assert foreign.body["detail"] == missing.body["detail"]
+
+
+def test_a_one_channel_notification_fits_one_write_unit(send, prepared):
+    send({"channels": ["email"]})
+    (item,) = prepared.items("NotificationsTable")
+    size = sum(len(name) + len(str(next(iter(value.values())))) for name, value in item.items())
+    assert size <= 1024
+
+
+def _claim_all(notification_id: str) -> None:
+    device = hashlib.sha256(b"fcm-device-of-ada").hexdigest()[:12]
+    for target in ("email", "sms", f"push#{device}", "inapp"):
+        Delivery(
+            notification_id, target, state="sent", updated_at="2026-11-21", expires_at=1
+        ).save()

@@ -1,0 +1,202 @@
+"""Each channel's real SDK against the providers' wire: one request per attempt, each outcome."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from sandbox.app import make_app
+from sandbox.mailroom import Mailroom
+from sandbox.outcomes import ADDRESSES, Agreed, Reaction
+
+from carillon import aws, delivery
+from carillon.delivery import Outgoing, Sent
+from carillon.errors import Failure, ProviderError
+from carillon.models import Channel, Message
+from carillon.settings import settings
+from functions.channels.email import handler as email
+from functions.channels.push import handler as push
+from functions.channels.sms import handler as sms
+
+HANDLERS: dict[str, ModuleType] = {"email": email, "sms": sms, "push": push}
+CONTENT = {
+    "email": {"subject": "Hi", "text": "Hello", "html": "<b>Hello</b>"},
+    "sms": {"text": "Hello"},
+    "push": {"title": "Hi", "body": "Hello"},
+}
+
+
+@dataclass
+class Sandbox:
+    url: str
+    store: Mailroom
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """The provider sandbox, in a thread."""
+    store, loop = Mailroom(), asyncio.new_event_loop()
+    runner = web.AppRunner(make_app(store), handler_cancellation=True)
+    loop.run_until_complete(runner.setup())
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    loop.run_until_complete(site.start())
+    port = runner.addresses[0][1]
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield Sandbox(f"http://127.0.0.1:{port}", store)
+    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(20)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture(scope="module")
+def service_account() -> dict[str, str]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return {
+        "type": "service_account",
+        "project_id": "carillon-test",
+        "private_key_id": "1",
+        "private_key": pem.decode(),
+        "client_email": "carillon@carillon-test.iam.gserviceaccount.com",
+        "client_id": "1",
+    }
+
+
+@pytest.fixture
+def point(monkeypatch: pytest.MonkeyPatch, service_account: dict[str, str]) -> Iterator[Any]:
+    """Return a function that points all three providers at an address."""
+
+    def at(url: str) -> None:
+        monkeypatch.setenv("SENDER_EMAIL", "carillon@example.com")
+        monkeypatch.setenv("PUBLIC_URL", "https://api.example.com")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", url)
+        monkeypatch.setenv("TWILIO_BASE_URL", url)
+        monkeypatch.setenv("FCM_BASE_URL", url)
+        monkeypatch.setenv("SECRETS_PREFIX", "/carillon/test")
+        secrets = {
+            "/carillon/test/twilio": json.dumps(
+                {"account_sid": "AC" + "a" * 32, "auth_token": "t", "from": "+15005550006"}
+            ),
+            "/carillon/test/fcm": json.dumps(service_account | {"token_uri": f"{url}/token"}),
+        }
+        monkeypatch.setattr(sms, "secret", secrets.__getitem__)
+        monkeypatch.setattr(push, "secret", secrets.__getitem__)
+        _forget()
+
+    yield at
+    _forget()
+
+
+def _forget() -> None:
+    settings.cache_clear()
+    aws.ses.cache_clear()
+    sms._account.cache_clear()
+    sms._client.cache_clear()
+    if push._app.cache_info().currsize:
+        push.firebase_admin.delete_app(push._app())
+    push._app.cache_clear()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shorter patience for providers that never answer."""
+    monkeypatch.setattr(sms, "PROVIDER_TIMEOUT", 1)
+    monkeypatch.setattr(push, "PROVIDER_TIMEOUT", 1)
+    monkeypatch.setattr(aws, "_PROVIDER", aws._PROVIDER.merge(aws.Config(read_timeout=1)))
+
+
+def outgoing(channel: str, address: str, notification_id: str) -> Outgoing:
+    message = Message(
+        schema_version=1,
+        notification_id=notification_id,
+        tenant="default",
+        client_id="c",
+        correlation_id="x",
+        accepted_at="2026-11-21T09:30:00.000Z",
+        category="orders",
+        priority=5,
+        targets={Channel(channel): [address]},
+    )
+    return Outgoing(message, address, CONTENT[channel])
+
+
+ACCEPTED = [row for row in ADDRESSES if row.reaction is Reaction.ACCEPTED]
+FAILING = [row for row in ADDRESSES if row.reaction is not Reaction.ACCEPTED]
+
+
+@pytest.mark.parametrize(
+    ("channel", "address"),
+    [
+        ("email", "ada@example.com"),
+        ("sms", "+14155552671"),
+        ("push", "device"),
+        *((row.channel.value, row.address) for row in ACCEPTED),
+    ],
+)
+def test_a_message_arrives_with_our_id_and_returns_the_provider_s(sandbox, point, channel, address):
+    point(sandbox.url)
+    sent = HANDLERS[channel].send(outgoing(channel, address, f"ntf_{channel}_{address}"))
+    (arrived,) = sandbox.store.messages(notification_id=f"ntf_{channel}_{address}")
+    assert arrived["to"] == address
+    assert sent == Sent(HANDLERS[channel].PROVIDER, arrived["provider_message_id"])
+
+
+@pytest.mark.parametrize("row", FAILING, ids=lambda row: row.address)
+def test_each_failure_has_its_class_and_is_one_request(sandbox, point, quick, row: Agreed):
+    point(sandbox.url)
+    channel, notification_id = row.channel.value, f"ntf_{row.channel}_{row.address}"
+    with pytest.raises(ProviderError) as caught:
+        delivery._send_once(HANDLERS[channel].send, outgoing(channel, row.address, notification_id))
+    assert caught.value.failure == Failure((row.failure_class or "").lower())
+    assert len(sandbox.store.requests(notification_id=notification_id)) == 1
+
+
+@pytest.mark.parametrize("channel", HANDLERS)
+def test_a_refused_connection_is_surely_not_sent(sandbox, point, channel):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        point(closed)
+        if channel == "push":
+            # The access token comes from elsewhere; only FCM is away.
+            push._app()
+            point_token(sandbox)
+        with pytest.raises(ProviderError) as caught:
+            HANDLERS[channel].send(outgoing(channel, "+14155552671", "ntf_x"))
+    assert caught.value.failure is Failure.RETRY
+
+
+def point_token(sandbox: Sandbox) -> None:
+    """Let the FCM session fetch its token from the sandbox."""
+    push._app().credential.get_credential()._token_uri = f"{sandbox.url}/token"
+
+
+def test_without_an_access_token_no_push_is_sent_and_no_attempt_spent(sandbox, point):
+    point(sandbox.url)
+    push._app().credential.get_credential()._token_uri = f"{sandbox.url}/nowhere"
+    with pytest.raises(ProviderError) as caught:
+        push.send(outgoing("push", "device", "ntf_no_token"))
+    assert caught.value.failure is Failure.CONFIG
+    assert not sandbox.store.requests(notification_id="ntf_no_token")
+
+
+def test_twilio_is_told_where_to_report_only_when_there_is_an_address(sandbox, point, monkeypatch):
+    point(sandbox.url)
+    assert "notification_id=ntf_a" in sms._status_callback("ntf_a")["status_callback"]
+    monkeypatch.delenv("PUBLIC_URL")
+    settings.cache_clear()
+    assert sms._status_callback("ntf_a") == {}
