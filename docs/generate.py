@@ -40,7 +40,8 @@ def openapi() -> str:
 
 
 def _tidy(schema: dict[str, Any]) -> None:
-    schema.pop("servers", None)
+    # Relative to where the description is read: right with a stage in the address and without.
+    schema["servers"] = [{"url": "."}]
     schema["components"]["securitySchemes"] = {"ApiToken": TOKEN}
     schema["security"] = [{"ApiToken": []}]
     for path, methods in schema["paths"].items():

@@ -1,23 +1,18 @@
 """The stack's resources in moto, made from template.yaml itself."""
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
 import boto3
 import pytest
+from cloudformation import resources
 from moto import mock_aws
 
 from carillon import tables
 from carillon.models import Channel
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from cloudformation import resources  # noqa: E402
 
 Json = dict[str, Any]
 ADMIN_TOKEN = "nk_admin_" + "a" * 43
@@ -35,6 +30,7 @@ class Cloud:
     queues: dict[str, str]
     dead_letters: dict[str, str]
     tables: dict[str, list[str]]
+    admin_token: str = ADMIN_TOKEN
 
     def published(self, channel: str) -> list[Json]:
         """Take what the queue of ``channel`` holds."""

@@ -42,7 +42,7 @@ def provider() -> Provider:
 
 
 @pytest.fixture
-def queue(prepared, monkeypatch, sample):
+def queue(prepared, monkeypatch, sample) -> "Queue":
     """The email channel's queue with one sample message received from it."""
     monkeypatch.setenv("QUEUE_URL", prepared.queues["email"])
     monkeypatch.setenv("DEAD_LETTER_QUEUE_URL", prepared.dead_letters["email"])
@@ -79,7 +79,7 @@ def record(message: Json) -> Json:
 
 
 @pytest.fixture
-def work(provider, context):
+def work(provider, context) -> Callable[[Json], list[Json]]:
     handler = consumer(Channel.EMAIL, provider)
     return lambda event: handler(event, context)["batchItemFailures"]
 
@@ -88,7 +88,7 @@ def stored(message: Json) -> Delivery:
     return Delivery.get(message["notification_id"], "email")
 
 
-def test_a_delivery_is_sent_rendered_and_recorded(queue, work, provider):
+def test_a_delivery_is_sent_rendered_and_recorded(queue, work, provider) -> None:
     assert work(queue.one()) == []
     (call,) = provider.calls
     assert call.address == "ada@example.com"
@@ -98,13 +98,15 @@ def test_a_delivery_is_sent_rendered_and_recorded(queue, work, provider):
     assert done.provider_message_id == "id-1"
 
 
-def test_a_message_delivered_again_after_success_makes_no_call_a_q01(queue, work, provider):
+def test_a_message_delivered_again_after_success_makes_no_call_a_q01(queue, work, provider) -> None:
     for _ in range(3):
         assert work(queue.one()) == []
     assert len(provider.calls) == 1
 
 
-def test_every_other_message_of_the_batch_is_sent_when_one_is_poison_a_q04(queue, work, provider):
+def test_every_other_message_of_the_batch_is_sent_when_one_is_poison_a_q04(
+    queue, work, provider
+) -> None:
     good = [json.dumps(queue.message | {"notification_id": f"ntf_{n}"}) for n in range(9)]
     assert work(queue.batch(*good[:3], "not json", *good[3:])) == []
     assert len(provider.calls) == 9
@@ -124,14 +126,14 @@ def test_every_other_message_of_the_batch_is_sent_when_one_is_poison_a_q04(queue
 )
 def test_a_message_nobody_understands_is_parked_with_its_reason_a_q13(
     queue, work, provider, change, reason
-):
+) -> None:
     assert work(queue.one(**change)) == []
     assert not provider.calls
     (parked,) = queue.cloud.parked("email")
     assert reason in parked["MessageAttributes"]["reason"]["StringValue"]
 
 
-def test_poison_that_cannot_be_parked_stays_in_the_queue(queue, work, monkeypatch):
+def test_poison_that_cannot_be_parked_stays_in_the_queue(queue, work, monkeypatch) -> None:
     from carillon.settings import settings  # noqa: PLC0415
 
     monkeypatch.delenv("DEAD_LETTER_QUEUE_URL")
@@ -141,7 +143,9 @@ def test_poison_that_cannot_be_parked_stays_in_the_queue(queue, work, monkeypatc
 
 
 @pytest.mark.parametrize("failure", [Failure.PERMANENT, Failure.RECIPIENT])
-def test_a_refused_message_has_failed_and_is_not_tried_again(queue, work, provider, failure):
+def test_a_refused_message_has_failed_and_is_not_tried_again(
+    queue, work, provider, failure
+) -> None:
     provider.does = failing(failure)
     assert work(queue.one()) == []
     done = stored(queue.message)
@@ -151,7 +155,9 @@ def test_a_refused_message_has_failed_and_is_not_tried_again(queue, work, provid
 
 
 @pytest.mark.parametrize("failure", [Failure.RETRY, Failure.UNKNOWN])
-def test_a_failed_attempt_is_made_again_until_the_retries_are_spent(queue, work, provider, failure):
+def test_a_failed_attempt_is_made_again_until_the_retries_are_spent(
+    queue, work, provider, failure
+) -> None:
     provider.does = failing(failure)
     for attempt in range(1, 4):
         assert len(work(queue.one())) == 1
@@ -165,7 +171,7 @@ def test_a_failed_attempt_is_made_again_until_the_retries_are_spent(queue, work,
 
 
 @pytest.mark.parametrize("failure", [Failure.THROTTLE, Failure.CONFIG])
-def test_what_is_not_the_message_s_fault_spends_no_attempt(queue, work, provider, failure):
+def test_what_is_not_the_message_s_fault_spends_no_attempt(queue, work, provider, failure) -> None:
     provider.does = failing(failure)
     for _ in range(6):
         assert len(work(queue.one())) == 1
@@ -176,7 +182,9 @@ def test_what_is_not_the_message_s_fault_spends_no_attempt(queue, work, provider
     assert (done.state, done.attempts, done.failure) == (State.SENT, 1, None)
 
 
-def test_only_the_failed_message_is_reported_and_made_invisible(queue, work, provider, monkeypatch):
+def test_only_the_failed_message_is_reported_and_made_invisible(
+    queue, work, provider, monkeypatch
+) -> None:
     provider.does = lambda out: (
         failing(Failure.THROTTLE, retry_after=180)(out)
         if out.message.notification_id == "ntf_1"
@@ -195,20 +203,20 @@ def test_only_the_failed_message_is_reported_and_made_invisible(queue, work, pro
     assert told["VisibilityTimeout"] >= 180
 
 
-def test_a_reply_without_a_message_id_is_no_proof(queue, work, provider):
+def test_a_reply_without_a_message_id_is_no_proof(queue, work, provider) -> None:
     provider.does = lambda _: Sent("fake", "")
     assert len(work(queue.one())) == 1
     done = stored(queue.message)
     assert (done.state, done.failure, done.maybe_sent) == (State.RETRYING, Failure.UNKNOWN, True)
 
 
-def test_an_exception_nobody_foresaw_may_have_come_after_the_request(queue, work, provider):
+def test_an_exception_nobody_foresaw_may_have_come_after_the_request(queue, work, provider) -> None:
     provider.does = lambda _: 1 / 0
     assert len(work(queue.one())) == 1
     assert stored(queue.message).failure == Failure.UNKNOWN
 
 
-def test_maybe_sent_is_kept_when_a_later_attempt_is_refused_a_q10(queue, work, provider):
+def test_maybe_sent_is_kept_when_a_later_attempt_is_refused_a_q10(queue, work, provider) -> None:
     provider.does = failing(Failure.UNKNOWN)
     work(queue.one())
     provider.does = failing(Failure.PERMANENT)
@@ -216,13 +224,13 @@ def test_maybe_sent_is_kept_when_a_later_attempt_is_refused_a_q10(queue, work, p
     assert stored(queue.message).state == State.UNKNOWN
 
 
-def test_a_claimed_delivery_is_left_alone_while_its_lease_lasts(queue, work, provider):
+def test_a_claimed_delivery_is_left_alone_while_its_lease_lasts(queue, work, provider) -> None:
     _claimed(queue.message, lease_until=int(time.time()) + 60)
     assert len(work(queue.one())) == 1
     assert not provider.calls
 
 
-def test_a_lapsed_lease_is_taken_over_and_flagged_a_q02(queue, work, provider):
+def test_a_lapsed_lease_is_taken_over_and_flagged_a_q02(queue, work, provider) -> None:
     _claimed(queue.message, lease_until=int(time.time()) - 1)
     assert work(queue.one()) == []
     done = stored(queue.message)
@@ -230,7 +238,7 @@ def test_a_lapsed_lease_is_taken_over_and_flagged_a_q02(queue, work, provider):
     assert len(provider.calls) == 1
 
 
-def test_a_late_success_is_recorded_though_the_lease_has_passed_on(queue, work, provider):
+def test_a_late_success_is_recorded_though_the_lease_has_passed_on(queue, work, provider) -> None:
     """Worker A stalls, B takes over and fails; A's success is a fact all the same."""
 
     def stall(_: Outgoing) -> Sent:
@@ -245,7 +253,7 @@ def test_a_late_success_is_recorded_though_the_lease_has_passed_on(queue, work, 
     assert (done.state, done.provider_message_id) == (State.SENT, "from-a")
 
 
-def test_a_failure_is_not_recorded_by_who_no_longer_owns_the_claim(queue, work, provider):
+def test_a_failure_is_not_recorded_by_who_no_longer_owns_the_claim(queue, work, provider) -> None:
     def stall(_: Outgoing) -> Sent:
         Delivery(queue.message["notification_id"], "email").update(
             actions=[Delivery.owner.set("worker-b"), Delivery.state.set(State.SENT)]
@@ -257,7 +265,7 @@ def test_a_failure_is_not_recorded_by_who_no_longer_owns_the_claim(queue, work, 
     assert stored(queue.message).state == State.SENT
 
 
-def test_nothing_is_started_that_cannot_be_finished_a_q05(queue, provider, context):
+def test_nothing_is_started_that_cannot_be_finished_a_q05(queue, provider, context) -> None:
     context.remaining_ms = (delivery.SEND_BUDGET - 1) * 1000
     event = queue.one()
     answer = consumer(Channel.EMAIL, provider)(event, context)
@@ -266,7 +274,7 @@ def test_nothing_is_started_that_cannot_be_finished_a_q05(queue, provider, conte
     assert not queue.cloud.items("DeliveriesTable")
 
 
-def test_the_lease_outlives_the_function(queue, provider, context):
+def test_the_lease_outlives_the_function(queue, provider, context) -> None:
     leases = []
 
     def look(_: Outgoing) -> Sent:
@@ -278,7 +286,9 @@ def test_the_lease_outlives_the_function(queue, provider, context):
     assert leases[0] > time.time() + context.remaining_ms / 1000
 
 
-def test_a_template_that_is_gone_fails_the_delivery_and_does_not_loop(queue, work, provider):
+def test_a_template_that_is_gone_fails_the_delivery_and_does_not_loop(
+    queue, work, provider
+) -> None:
     for item in Template.scan():
         item.delete()
     from carillon import templates  # noqa: PLC0415
@@ -290,7 +300,7 @@ def test_a_template_that_is_gone_fails_the_delivery_and_does_not_loop(queue, wor
     assert not provider.calls
 
 
-def test_a_store_that_does_not_answer_loses_nothing(queue, work, provider, monkeypatch):
+def test_a_store_that_does_not_answer_loses_nothing(queue, work, provider, monkeypatch) -> None:
     from carillon.settings import settings  # noqa: PLC0415
 
     event = queue.one()
@@ -300,7 +310,7 @@ def test_a_store_that_does_not_answer_loses_nothing(queue, work, provider, monke
     assert not provider.calls
 
 
-def test_each_device_is_claimed_and_sent_by_itself(queue, context, provider):
+def test_each_device_is_claimed_and_sent_by_itself(queue, context, provider) -> None:
     provider.does = lambda out: (
         Sent("fake", "ok") if out.address == "good" else failing(Failure.RECIPIENT)(out)
     )
@@ -315,7 +325,7 @@ def test_each_device_is_claimed_and_sent_by_itself(queue, context, provider):
     assert states == {"good": State.SENT, "dead": State.FAILED}
 
 
-def test_backoff_grows_with_jitter_and_never_below_the_provider_s_wish():
+def test_backoff_grows_with_jitter_and_never_below_the_provider_s_wish() -> None:
     assert all(1 <= delivery.backoff(n, 0) <= 2 * 2.0**n for n in range(1, 9))
     assert max(delivery.backoff(50, 0) for _ in range(99)) <= delivery.BACKOFF_CAP
     assert delivery.backoff(1, 180) >= 180
@@ -323,7 +333,7 @@ def test_backoff_grows_with_jitter_and_never_below_the_provider_s_wish():
     assert len({delivery.backoff(5, 0) for _ in range(9)}) == 9
 
 
-def test_no_address_gets_into_the_log(queue, work, provider, caplog):
+def test_no_address_gets_into_the_log(queue, work, provider, caplog) -> None:
     provider.does = failing(Failure.PERMANENT)
     work(queue.one())
     said = str([vars(line) for line in caplog.records])

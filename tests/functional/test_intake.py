@@ -21,7 +21,7 @@ OTHER_CLIENT = {"client_id": "somebody-else", "tenant": "default", "scope": "cli
 
 
 @pytest.fixture
-def send(prepared, call, sample):
+def send(prepared, call, sample) -> Callable[..., Any]:
     event = sample("notifications-send")
     body = json.loads(event["body"])
 
@@ -35,7 +35,7 @@ def _nothing_happened(cloud: Any) -> bool:
     return not cloud.items("NotificationsTable") and not any(map(cloud.published, CHANNELS))
 
 
-def test_an_accepted_notification_is_recorded_once_and_published_once(send, prepared):
+def test_an_accepted_notification_is_recorded_once_and_published_once(send, prepared) -> None:
     reply = send()
     assert reply.status == 202
     assert reply.data["status"] == "accepted"
@@ -48,20 +48,20 @@ def test_an_accepted_notification_is_recorded_once_and_published_once(send, prep
         assert json.loads(message["Body"])["notification_id"] == reply.data["notification_id"]
 
 
-def test_the_answer_says_where_the_notification_is(send):
+def test_the_answer_says_where_the_notification_is(send) -> None:
     reply = send()
     path = f"/api/v1/notifications/{reply.data['notification_id']}"
     assert reply.headers["Location"] == f"/dev{path}"  # the sample's address has the stage
     assert reply.data["links"] == {"self": path}
 
 
-def test_a_channel_not_named_sees_nothing(send, prepared):
+def test_a_channel_not_named_sees_nothing(send, prepared) -> None:
     assert send({"channels": ["sms"]}).status == 202
     assert len(prepared.published("sms")) == 1
     assert not any(prepared.published(channel) for channel in ("email", "push", "inapp"))
 
 
-def test_the_correlation_id_goes_from_the_request_to_the_message(send, prepared):
+def test_the_correlation_id_goes_from_the_request_to_the_message(send, prepared) -> None:
     reply = send()
     assert reply.headers["X-Correlation-ID"] == "order-A-1042"
     assert reply.body["meta"]["correlation_id"] == "order-A-1042"
@@ -69,7 +69,7 @@ def test_the_correlation_id_goes_from_the_request_to_the_message(send, prepared)
     assert json.loads(message["Body"])["correlation_id"] == "order-A-1042"
 
 
-def test_a_repeat_gets_the_first_answer_and_sends_nothing(send, prepared):
+def test_a_repeat_gets_the_first_answer_and_sends_nothing(send, prepared) -> None:
     first = send()
     for channel in CHANNELS:
         prepared.published(channel)
@@ -81,7 +81,7 @@ def test_a_repeat_gets_the_first_answer_and_sends_nothing(send, prepared):
     assert not any(prepared.published(channel) for channel in CHANNELS)
 
 
-def test_a_repeat_publishes_again_when_nobody_has_claimed_yet(send, prepared):
+def test_a_repeat_publishes_again_when_nobody_has_claimed_yet(send, prepared) -> None:
     """The first publish may have been lost; the claim makes a second one harmless."""
     send({"channels": ["email"]})
     prepared.published("email")
@@ -89,7 +89,7 @@ def test_a_repeat_publishes_again_when_nobody_has_claimed_yet(send, prepared):
     assert len(prepared.published("email")) == 1
 
 
-def test_a_repeat_is_the_same_in_any_order_and_spacing_a_d01(send, call, sample):
+def test_a_repeat_is_the_same_in_any_order_and_spacing_a_d01(send, call, sample) -> None:
     first = send()
     body = json.loads(sample("notifications-send")["body"])
     shuffled = json.dumps(dict(reversed(body.items())), indent=3)
@@ -97,7 +97,7 @@ def test_a_repeat_is_the_same_in_any_order_and_spacing_a_d01(send, call, sample)
     assert again.data == first.data
 
 
-def test_a_key_with_another_body_is_refused_and_the_first_stays_a_d02(send, prepared):
+def test_a_key_with_another_body_is_refused_and_the_first_stays_a_d02(send, prepared) -> None:
     first = send()
     before = prepared.items("NotificationsTable")
     reply = send({"priority": 1})
@@ -106,7 +106,7 @@ def test_a_key_with_another_body_is_refused_and_the_first_stays_a_d02(send, prep
     assert first.status == 202
 
 
-def test_the_key_may_be_the_body_s_request_id(send, call, sample):
+def test_the_key_may_be_the_body_s_request_id(send, call, sample) -> None:
     event = sample("notifications-send")
     del event["headers"]["Idempotency-Key"], event["multiValueHeaders"]["Idempotency-Key"]
     body = json.loads(event["body"]) | {"request_id": "r-1"}
@@ -115,31 +115,31 @@ def test_the_key_may_be_the_body_s_request_id(send, call, sample):
     assert first.data["request_id"] == "r-1"
 
 
-def test_two_different_keys_in_one_request_are_refused(send, prepared):
+def test_two_different_keys_in_one_request_are_refused(send, prepared) -> None:
     assert send({"request_id": "another"}).status == 400
     assert _nothing_happened(prepared)
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256])
-def test_an_unusable_key_is_refused_a_d05(send, prepared, key):
+def test_an_unusable_key_is_refused_a_d05(send, prepared, key) -> None:
     reply = send(headers={"Idempotency-Key": key})
     assert reply.status == 400
     assert _nothing_happened(prepared)
 
 
-def test_without_a_key_each_request_is_its_own(send, call, sample):
+def test_without_a_key_each_request_is_its_own(send, call, sample) -> None:
     event = sample("notifications-send")
     del event["headers"]["Idempotency-Key"], event["multiValueHeaders"]["Idempotency-Key"]
     ids = {call(handler, event).data["notification_id"] for _ in range(2)}
     assert len(ids) == 2
 
 
-def test_the_same_key_of_another_client_is_another_key(send):
+def test_the_same_key_of_another_client_is_another_key(send) -> None:
     mine, theirs = send(), send(caller=OTHER_CLIENT)
     assert mine.data["notification_id"] != theirs.data["notification_id"]
 
 
-def test_a_lapsed_key_makes_a_new_notification_a_d06(send, prepared, monkeypatch):
+def test_a_lapsed_key_makes_a_new_notification_a_d06(send, prepared, monkeypatch) -> None:
     first = send()
     record = Notification.get(first.data["notification_id"])
     record.update(actions=[Notification.idempotent_until.set(1)])
@@ -150,7 +150,7 @@ def test_a_lapsed_key_makes_a_new_notification_a_d06(send, prepared, monkeypatch
     assert len(prepared.items("NotificationsTable")) == 2
 
 
-def test_a_repeat_is_answered_even_when_the_template_is_gone(send, prepared):
+def test_a_repeat_is_answered_even_when_the_template_is_gone(send, prepared) -> None:
     first = send()
     for item in prepared.items("TemplatesTable"):
         key = {"key": item["key"], "slot": item["slot"]}
@@ -187,7 +187,9 @@ def test_a_repeat_is_answered_even_when_the_template_is_gone(send, prepared):
         ({"metadata": []}, 422, "invalid-request", "#/metadata"),
     ],
 )
-def test_a_bad_field_is_named_and_leaves_nothing(send, prepared, change, status, code, pointer):
+def test_a_bad_field_is_named_and_leaves_nothing(
+    send, prepared, change, status, code, pointer
+) -> None:
     reply = send(change)
     assert (reply.status, reply.body["code"]) == (status, code)
     assert reply.body["errors"][0]["pointer"] == pointer
@@ -212,7 +214,9 @@ def test_a_bad_field_is_named_and_leaves_nothing(send, prepared, change, status,
         ("", 422),
     ],
 )
-def test_what_is_not_a_json_object_is_refused_before_any_store(prepared, call, sample, raw, status):
+def test_what_is_not_a_json_object_is_refused_before_any_store(
+    prepared, call, sample, raw, status
+) -> None:
     reply = call(handler, sample("notifications-send"), raw=raw)
     assert reply.status == status
     assert reply.headers["Content-Type"] == http.PROBLEM
@@ -221,7 +225,7 @@ def test_what_is_not_a_json_object_is_refused_before_any_store(prepared, call, s
     assert _nothing_happened(prepared)
 
 
-def test_one_byte_too_many_is_refused_a_i07(send, prepared, call, sample):
+def test_one_byte_too_many_is_refused_a_i07(send, prepared, call, sample) -> None:
     limit = http.MAX_BODY_BYTES
     small = json.dumps({"user_id": "ada", "channels": ["sms"], "message": ""})
     for size, status in ((limit, 202), (limit + 1, 413)):
@@ -235,31 +239,31 @@ def test_one_byte_too_many_is_refused_a_i07(send, prepared, call, sample):
 
 
 @pytest.mark.parametrize("break_", ["\r\nBcc: v@example.com", "\n", "\u2028", "\x85"])
-def test_a_line_break_never_gets_into_a_subject_a_t08_a_i03(send, prepared, break_):
+def test_a_line_break_never_gets_into_a_subject_a_t08_a_i03(send, prepared, break_) -> None:
     variables = {"name": "Ada", "order": {"number": f"1{break_}", "arrives": "", "lines": []}}
     reply = send({"variables": variables})
     assert (reply.status, reply.body["code"]) == (422, "not-renderable")
     assert _nothing_happened(prepared)
 
 
-def test_another_content_type_is_refused(send, prepared):
+def test_another_content_type_is_refused(send, prepared) -> None:
     reply = send(headers={"Content-Type": "application/xml"})
     assert (reply.status, reply.body["code"]) == (415, "unsupported-media-type")
     assert _nothing_happened(prepared)
 
 
-def test_addresses_given_win_over_the_user_s_own(send, prepared):
+def test_addresses_given_win_over_the_user_s_own(send, prepared) -> None:
     send({"to": {"email": "other@example.com"}, "channels": ["email"]})
     (message,) = prepared.published("email")
     assert json.loads(message["Body"])["targets"] == {"email": ["other@example.com"]}
 
 
-def test_an_address_alone_is_enough(send, prepared):
+def test_an_address_alone_is_enough(send, prepared) -> None:
     reply = send({"user_id": None, "to": {"phone": "+14155552671"}, "channels": ["sms"]})
     assert reply.status == 202
 
 
-def test_a_channel_without_address_is_skipped_and_says_so(send, prepared):
+def test_a_channel_without_address_is_skipped_and_says_so(send, prepared) -> None:
     to = {"phone": "+14155552671"}
     reply = send({"user_id": None, "to": to, "channels": ["sms", "email"]})
     assert reply.status == 202
@@ -268,7 +272,7 @@ def test_a_channel_without_address_is_skipped_and_says_so(send, prepared):
     assert not prepared.published("email")
 
 
-def test_no_address_for_any_channel_is_refused(send, prepared):
+def test_no_address_for_any_channel_is_refused(send, prepared) -> None:
     reply = send({"user_id": None, "to": {"phone": "+14155552671"}, "channels": ["inapp"]})
     assert (reply.status, reply.body["code"]) == (422, "no-address")
     assert reply.body["errors"][0]["pointer"] == "#/channels/0"
@@ -285,7 +289,7 @@ def test_no_address_for_any_channel_is_refused(send, prepared):
 )
 def test_what_the_user_does_not_want_is_not_routed(
     send, prepared, call, sample, preferences, reason
-):
+) -> None:
     assert call(users, sample("users-put-preferences"), body=preferences).status == 200
     reply = send({"channels": ["sms"]})
     assert reply.status == 202
@@ -295,7 +299,7 @@ def test_what_the_user_does_not_want_is_not_routed(
     assert not prepared.published("sms")
 
 
-def test_each_device_of_the_user_is_a_target(send, prepared, call, sample):
+def test_each_device_of_the_user_is_a_target(send, prepared, call, sample) -> None:
     device = {"fcm_token": "second", "platform": "ios"}
     assert call(users, sample("users-push-token"), body=device).status == 201
     send({"channels": ["push"]})
@@ -304,14 +308,14 @@ def test_each_device_of_the_user_is_a_target(send, prepared, call, sample):
     assert sorted(targets) == ["fcm-device-of-ada", "second"]
 
 
-def test_the_template_version_is_pinned_at_acceptance(send, prepared):
+def test_the_template_version_is_pinned_at_acceptance(send, prepared) -> None:
     send({"channels": ["email"]})
     (message,) = prepared.published("email")
     pinned = {"code": "order-shipped", "version": 1, "locale": "en"}
     assert json.loads(message["Body"])["template"] == pinned
 
 
-def test_a_template_without_the_channel_s_part_is_refused(send, prepared, call, sample):
+def test_a_template_without_the_channel_s_part_is_refused(send, prepared, call, sample) -> None:
     body = {"code": "sms-only", "parts": {"sms": {"text": "hi"}}}
     assert call(templates, sample("templates-create"), body=body).status == 201
     reply = send({"template_code": "sms-only", "channels": ["sms", "email"]})
@@ -320,7 +324,9 @@ def test_a_template_without_the_channel_s_part_is_refused(send, prepared, call, 
     assert _nothing_happened(prepared)
 
 
-def test_when_sns_does_not_take_it_the_caller_is_told_and_may_repeat(send, prepared, monkeypatch):
+def test_when_sns_does_not_take_it_the_caller_is_told_and_may_repeat(
+    send, prepared, monkeypatch
+) -> None:
     monkeypatch.setenv("TOPIC_ARN", f"{prepared.topic}-gone")
     settings.cache_clear()
     reply = send()
@@ -329,7 +335,9 @@ def test_when_sns_does_not_take_it_the_caller_is_told_and_may_repeat(send, prepa
     assert len(prepared.items("NotificationsTable")) == 1
 
 
-def test_a_store_that_does_not_answer_is_a_503_and_publishes_nothing(send, prepared, monkeypatch):
+def test_a_store_that_does_not_answer_is_a_503_and_publishes_nothing(
+    send, prepared, monkeypatch
+) -> None:
     monkeypatch.setenv("NOTIFICATIONS_TABLE", "Gone")
     settings.cache_clear()
     reply = send()
@@ -337,11 +345,11 @@ def test_a_store_that_does_not_answer_is_a_503_and_publishes_nothing(send, prepa
     assert not any(map(prepared.published, CHANNELS))
 
 
-def test_without_a_caller_nothing_is_read(prepared, call, sample):
+def test_without_a_caller_nothing_is_read(prepared, call, sample) -> None:
     assert call(handler, sample("notifications-send"), caller={}).status == 401
 
 
-def test_another_client_s_notification_is_not_found_a_s05(send, call, sample):
+def test_another_client_s_notification_is_not_found_a_s05(send, call, sample) -> None:
     mine = send().data["notification_id"]
     event = sample("notifications-read")
     path = {"notification_id": mine}
@@ -352,7 +360,7 @@ def test_another_client_s_notification_is_not_found_a_s05(send, call, sample):
     assert foreign.body["detail"] == missing.body["detail"]
 
 
-def test_a_one_channel_notification_fits_one_write_unit(send, prepared):
+def test_a_one_channel_notification_fits_one_write_unit(send, prepared) -> None:
     send({"channels": ["email"]})
     (item,) = prepared.items("NotificationsTable")
     size = sum(len(name) + len(str(next(iter(value.values())))) for name, value in item.items())

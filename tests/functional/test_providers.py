@@ -13,9 +13,6 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from sandbox.app import make_app
-from sandbox.mailroom import Mailroom
-from sandbox.outcomes import ADDRESSES, Agreed, Reaction
 
 from carillon import aws, delivery
 from carillon.delivery import Outgoing, Sent
@@ -25,6 +22,9 @@ from carillon.settings import settings
 from functions.channels.email import handler as email
 from functions.channels.push import handler as push
 from functions.channels.sms import handler as sms
+from sandbox.app import make_app
+from sandbox.mailroom import Mailroom
+from sandbox.outcomes import ADDRESSES, Agreed, Reaction
 
 HANDLERS: dict[str, ModuleType] = {"email": email, "sms": sms, "push": push}
 CONTENT = {
@@ -147,7 +147,9 @@ FAILING = [row for row in ADDRESSES if row.reaction is not Reaction.ACCEPTED]
         *((row.channel.value, row.address) for row in ACCEPTED),
     ],
 )
-def test_a_message_arrives_with_our_id_and_returns_the_provider_s(sandbox, point, channel, address):
+def test_a_message_arrives_with_our_id_and_returns_the_provider_s(
+    sandbox, point, channel, address
+) -> None:
     point(sandbox.url)
     sent = HANDLERS[channel].send(outgoing(channel, address, f"ntf_{channel}_{address}"))
     (arrived,) = sandbox.store.messages(notification_id=f"ntf_{channel}_{address}")
@@ -156,7 +158,7 @@ def test_a_message_arrives_with_our_id_and_returns_the_provider_s(sandbox, point
 
 
 @pytest.mark.parametrize("row", FAILING, ids=lambda row: row.address)
-def test_each_failure_has_its_class_and_is_one_request(sandbox, point, quick, row: Agreed):
+def test_each_failure_has_its_class_and_is_one_request(sandbox, point, quick, row: Agreed) -> None:
     point(sandbox.url)
     channel, notification_id = row.channel.value, f"ntf_{row.channel}_{row.address}"
     with pytest.raises(ProviderError) as caught:
@@ -166,7 +168,7 @@ def test_each_failure_has_its_class_and_is_one_request(sandbox, point, quick, ro
 
 
 @pytest.mark.parametrize("channel", HANDLERS)
-def test_a_refused_connection_is_surely_not_sent(sandbox, point, channel):
+def test_a_refused_connection_is_surely_not_sent(sandbox, point, channel) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -185,7 +187,7 @@ def point_token(sandbox: Sandbox) -> None:
     push._app().credential.get_credential()._token_uri = f"{sandbox.url}/token"
 
 
-def test_without_an_access_token_no_push_is_sent_and_no_attempt_spent(sandbox, point):
+def test_without_an_access_token_no_push_is_sent_and_no_attempt_spent(sandbox, point) -> None:
     point(sandbox.url)
     push._app().credential.get_credential()._token_uri = f"{sandbox.url}/nowhere"
     with pytest.raises(ProviderError) as caught:
@@ -194,7 +196,9 @@ def test_without_an_access_token_no_push_is_sent_and_no_attempt_spent(sandbox, p
     assert not sandbox.store.requests(notification_id="ntf_no_token")
 
 
-def test_twilio_is_told_where_to_report_only_when_there_is_an_address(sandbox, point, monkeypatch):
+def test_twilio_is_told_where_to_report_only_when_there_is_an_address(
+    sandbox, point, monkeypatch
+) -> None:
     point(sandbox.url)
     assert "notification_id=ntf_a" in sms._status_callback("ntf_a")["status_callback"]
     monkeypatch.delenv("PUBLIC_URL")

@@ -80,9 +80,7 @@ def url() -> Iterator[str]:
     """Run the sandbox as people do, on a free port."""
     command = [sys.executable, "-m", "sandbox", "--port", "0"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "localstack")}
-    with subprocess.Popen(  # noqa: S603
-        command, stdout=subprocess.PIPE, text=True, env=environment
-    ) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         assert server.stdout
         yield server.stdout.readline().split()[-1]
         server.terminate()

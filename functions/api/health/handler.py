@@ -55,7 +55,7 @@ def dependencies() -> Response[Answer[Health]]:
 def _ask(name: str, question: Callable[[], object]) -> str:
     try:
         question()
-    except Exception:  # whatever it is, the dependency is not well
+    except Exception:  # noqa: BLE001 - whatever it is, the dependency is not well
         logger().exception("dependency down", extra={"dependency": name})
         return "down"
     return "ok"

@@ -10,7 +10,7 @@ import math
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -100,7 +100,7 @@ def _consume(
     """Process one queue message; True when it is done with and may leave the queue."""
     try:
         return _process(channel, send, record, context)
-    except Exception:
+    except Exception:  # noqa: BLE001 - logged, and the message stays
         # Whatever it was, the message stays: nothing accepted is lost to a bug of ours.
         logger().exception("delivery crashed", extra={"sqs_message_id": record["messageId"]})
         return False
@@ -240,9 +240,9 @@ def _claim(message: Message, target: str, remaining: float) -> "_Claim | None":
     return _Claim(delivery, owner)
 
 
-def _update(delivery: Delivery, actions: list[Action], condition: Condition) -> bool:
+def _update(delivery: Delivery, actions: Sequence[Action], condition: Condition) -> bool:
     try:
-        delivery.update(actions=actions, condition=condition)
+        delivery.update(actions=list(actions), condition=condition)
     except UpdateError as error:
         if error.cause_response_code == "ConditionalCheckFailedException":
             return False

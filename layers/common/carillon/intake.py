@@ -70,7 +70,7 @@ def accept(
     except Problem:
         # The user or template may have gone since: a repeat still gets its first answer.
         if stored := _stored(notification_id):
-            return _replay(caller, stored, digest, request_id)
+            return _replay(stored, digest, request_id)
         raise
     return _record(caller, message, routing, digest, request_id)
 
@@ -99,7 +99,7 @@ def _record(
             return Accepted(record, replayed=False)
         stored = _stored(message.notification_id)
         if stored and stored.idempotent_until > moment.timestamp():
-            return _replay(caller, stored, digest, request_id)
+            return _replay(stored, digest, request_id)
         _outlive(stored, record)
     raise Problem(409, "key-exhausted", "This idempotency key was used too many times")
 
@@ -123,7 +123,7 @@ def _stored(notification_id: str) -> Notification | None:
         return None
 
 
-def _replay(caller: Caller, stored: Notification, digest: bytes, request_id: str) -> Accepted:
+def _replay(stored: Notification, digest: bytes, request_id: str) -> Accepted:
     if not hmac.compare_digest(bytes(stored.digest), digest):
         raise Problem(
             422,

@@ -1,0 +1,162 @@
+"""What the parts owe each other: a channel forgotten somewhere is named here."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cloudformation import ROOT, resources, template
+
+from carillon.models import Channel, Parts
+from carillon.settings import Settings
+
+EVENTS = sorted(path.stem for path in (ROOT / "events").glob("*.json"))
+FUNCTIONS = resources("AWS::Serverless::Function")
+# Read by Powertools and boto3 themselves.
+FOREIGN_VARIABLES = {
+    "POWERTOOLS_SERVICE_NAME",
+    "POWERTOOLS_LOG_LEVEL",
+    "AWS_ENDPOINT_URL_SESV2",
+}
+
+
+def _python_files(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def _function(folder: str) -> dict[str, Any]:
+    return next(f for f in FUNCTIONS.values() if f["CodeUri"] == folder)
+
+
+@pytest.mark.parametrize("channel", Channel)
+class TestEveryChannel:
+    def test_has_a_folder_that_ends_with_its_consumer(self, channel) -> None:
+        source = (ROOT / f"functions/channels/{channel}/handler.py").read_text()
+        last = ast.parse(source).body[-1]
+        assert ast.unparse(last) == f"lambda_handler = consumer(Channel.{channel.name}, send)"
+
+    def test_has_its_two_blocks_in_the_template(self, channel) -> None:
+        name = channel.value.capitalize()
+        stack = resources("AWS::CloudFormation::Stack")[f"{name}Channel"]
+        assert stack["Parameters"]["Channel"] == channel.value
+        function = FUNCTIONS[f"{name}Function"]
+        assert function["CodeUri"] == f"functions/channels/{channel}"
+        queue = function["Events"]["Queue"]["Properties"]
+        assert queue["Queue"] == {"Fn::GetAtt": f"{name}Channel.Outputs.QueueArn"}
+        assert queue["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+    def test_has_a_sample_event(self, channel) -> None:
+        assert f"{channel}-batch" in EVENTS
+
+    def test_has_a_template_part(self, channel) -> None:
+        assert channel.value in Parts.model_fields
+
+    def test_stays_invisible_for_six_times_its_function_s_timeout_a_o01(self, channel) -> None:
+        timeout = _function(f"functions/channels/{channel}")["Timeout"]
+        visible = template("infra/channel.yaml")["Mappings"]["Visibility"]
+        assert visible[str(timeout)]["Seconds"] >= 6 * timeout
+
+    def test_is_in_the_health_check(self, channel) -> None:
+        asked = json.dumps(FUNCTIONS["HealthFunction"])
+        assert f"{channel.value.capitalize()}Channel.Outputs.QueueUrl" in asked
+
+
+def test_dead_letters_are_kept_longer_than_what_they_come_from_a_o02() -> None:
+    queues = resources("AWS::SQS::Queue", "infra/channel.yaml")
+    kept = {name: queue["MessageRetentionPeriod"] for name, queue in queues.items()}
+    assert kept["DeadLetterQueue"] > kept["Queue"]
+    assert queues["Queue"]["RedrivePolicy"]["maxReceiveCount"] >= 100
+
+
+def test_every_function_s_folder_is_in_the_template_and_the_other_way_round() -> None:
+    folders = {str(path.parent.relative_to(ROOT)) for path in ROOT.glob("functions/**/handler.py")}
+    assert folders == {function["CodeUri"] for function in FUNCTIONS.values()}
+
+
+def test_every_function_has_a_sample_event() -> None:
+    named = {re.match(r"[a-z]+", event)[0] for event in EVENTS}
+    folders = {Path(function["CodeUri"]).name for function in FUNCTIONS.values()}
+    assert named == folders
+
+
+def test_every_variable_of_the_template_is_a_setting_and_the_other_way_round() -> None:
+    blocks = [*FUNCTIONS.values(), template()["Globals"]["Function"]]
+    told = {name for block in blocks for name in block.get("Environment", {}).get("Variables", {})}
+    settings = {name.upper() for name in Settings.__slots__}
+    assert told - FOREIGN_VARIABLES == settings
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    readers = {
+        path.name
+        for path in _python_files("layers/common/carillon", "functions")
+        if re.search(r"\bos\.(environ|getenv)\b|from os import", path.read_text())
+    }
+    assert readers == {"settings.py"}
+
+
+def test_nothing_happens_at_import() -> None:
+    """Every module loads with no environment, no network and no AWS client made."""
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in _python_files("functions")
+    ]
+    script = (
+        "import socket, sys, importlib\n"
+        "def refuse(*_): raise AssertionError('network at import')\n"
+        "socket.socket.connect = refuse\n"
+        "import botocore.session\n"
+        "botocore.session.Session.create_client = refuse\n"
+        f"for name in {modules}: importlib.import_module(name)\n"
+        "from carillon.settings import settings\n"
+        "assert settings.cache_info().currsize == 0, 'settings read at import'\n"
+    )
+    path = f"{ROOT}:{ROOT / 'layers/common'}"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": path, "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_is_generated_is_current() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/generate.py", "--check"],
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'layers/common'}", "PATH": ""},
+        check=False,
+    )
+    assert done.returncode == 0, "run make docs"
+
+
+@pytest.mark.parametrize(
+    "lock", ["layers/common", "functions/channels/sms", "functions/channels/push"]
+)
+def test_what_is_shipped_is_what_is_tested(lock) -> None:
+    tested = _pins(ROOT / "requirements/dev.txt")
+    shipped = _pins(ROOT / lock / "requirements.txt")
+    assert shipped.items() <= tested.items()
+
+
+def _pins(lock: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
+
+
+def test_no_two_routes_of_the_template_and_the_code_differ() -> None:
+    written = {
+        (event["Properties"]["Method"].lower(), event["Properties"]["Path"])
+        for function in FUNCTIONS.values()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "Api"
+    }
+    described = json.loads((ROOT / "functions/api/docs/openapi.json").read_text())
+    served = {(verb, path) for path, verbs in described["paths"].items() for verb in verbs}
+    assert written == served | {("get", "/docs"), ("get", "/openapi.json")}

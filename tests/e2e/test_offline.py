@@ -1,0 +1,256 @@
+"""The real template on the embedded cloud, over HTTP: every channel, once."""
+
+import json
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+import requests
+
+from offline import stack as offline
+
+pytestmark = pytest.mark.e2e
+
+CHANNELS = ["email", "sms", "push", "inapp"]
+ENDED = {"sent", "failed", "suppressed", "skipped", "unknown"}
+DEADLINE = 60
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[offline.Stack]:
+    with offline.running(state=tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Api:
+    """The API as a client of it sees it."""
+
+    base: str
+    token: str
+    sandbox: str
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
+        told = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        told |= {name.replace("_", "-"): value for name, value in headers.items()}
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        if data is not None:
+            told.setdefault("Content-Type", "application/json")
+        return requests.request(method, self.base + path, data=data, headers=told, timeout=120)
+
+    def send(self, body: Json, key: str = "") -> requests.Response:
+        headers = {"Idempotency_Key": key} if key else {}
+        return self.call("POST", "/api/v1/notifications", body, **headers)
+
+    def ended(self, notification_id: str) -> Json:
+        """Wait until each delivery has ended, and return them by channel."""
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            found = self.call("GET", f"/api/v1/notifications/{notification_id}").json()["data"]
+            if {delivery["status"] for delivery in found["deliveries"]} <= ENDED:
+                return {delivery["channel"]: delivery for delivery in found["deliveries"]}
+            time.sleep(0.05)
+        raise AssertionError(f"still not ended: {found}")
+
+    def arrived(self, notification_id: str) -> list[Json]:
+        """What the providers got."""
+        query = {"notification_id": notification_id}
+        return list(requests.get(f"{self.sandbox}/messages", query, timeout=30).json())
+
+
+@pytest.fixture(scope="module")
+def api(stack: offline.Stack) -> Api:
+    """A new client's API, with a template and a user."""
+    admin = Api(stack.api, stack.admin_token, stack.sandbox)
+    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    made = admin.call("POST", "/api/v1/clients", {"service_name": name})
+    assert made.status_code == 201, made.text
+    client = Api(stack.api, made.json()["data"]["api_token"], stack.sandbox)
+    parts = {
+        "email": {"subject": "Hi {{ name }}", "html": "<b>{{ name }}</b>", "text": "{{ name }}"},
+        "sms": {"text": "Hi {{ name }}"},
+        "push": {"title": "Hi", "body": "{{ name }}"},
+        "inapp": {"title": "Hi", "body": "{{ name }}"},
+    }
+    body = {"code": "hello", "parts": parts}
+    assert client.call("POST", "/api/v1/templates", body).status_code == 201
+    user = {"email": "ada@example.com", "phone": "+14155552671", "timezone": "Europe/London"}
+    assert client.call("PUT", "/api/v1/users/ada", user).status_code == 201
+    device = {"fcm_token": "device-of-ada", "platform": "android"}
+    assert client.call("POST", "/api/v1/users/ada/push-tokens", device).status_code == 201
+    return client
+
+
+HELLO = {"user_id": "ada", "template_code": "hello", "variables": {"name": "Ada"}}
+
+
+def test_one_post_delivers_exactly_one_of_each_and_a_repeat_nothing_more(api) -> None:
+    key = uuid.uuid4().hex
+    first = api.send(HELLO | {"channels": CHANNELS}, key)
+    assert first.status_code == 202
+    notification_id = first.json()["data"]["notification_id"]
+    assert first.headers["Location"] == f"/api/v1/notifications/{notification_id}"
+    ended = api.ended(notification_id)
+    assert {channel: d["status"] for channel, d in ended.items()} == dict.fromkeys(CHANNELS, "sent")
+    again = api.send(HELLO | {"channels": CHANNELS}, key)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.json()["data"] == first.json()["data"]
+    # Anything a repeat had queued would be behind this marker, in each channel's queue.
+    marker = api.send(HELLO | {"channels": CHANNELS}).json()["data"]["notification_id"]
+    api.ended(marker)
+    got = {message["channel"]: message for message in api.arrived(notification_id)}
+    assert Counter(m["channel"] for m in api.arrived(notification_id)) == dict.fromkeys(
+        ("email", "sms", "push"), 1
+    )
+    for channel, message in got.items():
+        assert ended[channel]["provider_message_id"] == message["provider_message_id"]
+        assert ended[channel]["to"] == message["to"]
+    assert (got["email"]["subject"], got["sms"]["body"]) == ("Hi Ada", "Hi Ada")
+    inbox = api.call("GET", "/api/v1/users/ada/notifications").json()["data"]
+    assert [e["notification_id"] for e in inbox].count(notification_id) == 1
+
+
+def test_a_channel_not_named_sees_nothing(api) -> None:
+    sent = api.send(HELLO | {"channels": ["sms"]}).json()["data"]["notification_id"]
+    api.ended(sent)
+    api.ended(api.send(HELLO | {"channels": CHANNELS}).json()["data"]["notification_id"])
+    assert [message["channel"] for message in api.arrived(sent)] == ["sms"]
+
+
+def test_twenty_at_once_with_one_key_and_two_bodies_send_one_a_d03(api) -> None:
+    key, start = uuid.uuid4().hex, threading.Barrier(20)
+
+    def one(n: int) -> requests.Response:
+        start.wait()
+        return api.send(HELLO | {"channels": ["email"], "priority": 1 + n % 2}, key)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(one, range(20)))
+    assert Counter(a.status_code for a in answers) == {202: 10, 422: 10}
+    (notification_id,) = {
+        a.json()["data"]["notification_id"] for a in answers if a.status_code == 202
+    }
+    api.ended(notification_id)
+    api.ended(api.send(HELLO | {"channels": ["email"]}).json()["data"]["notification_id"])
+    assert len(api.arrived(notification_id)) == 1
+
+
+def test_a_failure_shows_in_the_status(api) -> None:
+    body = {"channels": ["email"], "message": "x", "to": {"email": "rejected@sandbox.test"}}
+    sent = api.send(body).json()["data"]["notification_id"]
+    delivery = api.ended(sent)["email"]
+    assert (delivery["status"], delivery["attempts"]) == ("failed", 1)
+    assert delivery["error"]["code"] == "MessageRejected"
+    assert delivery["error"]["failure"] == "permanent"
+
+
+def test_a_passing_failure_is_tried_again_by_the_queue(api) -> None:
+    body = {"channels": ["sms"], "message": "x", "to": {"phone": "+15005550070"}}
+    sent = api.send(body).json()["data"]["notification_id"]
+    delivery = api.ended(sent)["sms"]
+    assert (delivery["status"], delivery["attempts"]) == ("sent", 2)
+    assert delivery["possible_duplicate"]  # Twilio's 503 says nothing of what it had done
+
+
+def test_poison_is_parked_with_its_reason_and_its_neighbours_are_sent(api, stack) -> None:
+    sqs = _client("sqs", stack)
+    queue, parked = (_queue(stack, kind) for kind in ("Queue", "DeadLetterQueue"))
+    sqs.send_message(QueueUrl=queue, MessageBody='{"schema_version": 1, "oops"')
+    sent = api.send(HELLO | {"channels": ["email"]}).json()["data"]["notification_id"]
+    assert api.ended(sent)["email"]["status"] == "sent"
+    (letter,) = sqs.receive_message(
+        QueueUrl=parked, MessageAttributeNames=["All"], WaitTimeSeconds=20
+    )["Messages"]
+    assert letter["Body"] == '{"schema_version": 1, "oops"'
+    assert "JSON" in letter["MessageAttributes"]["reason"]["StringValue"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "pointer"),
+    [
+        (b"{", 400, "malformed-json", "#"),
+        (b"null", 400, "malformed-json", "#"),
+        (HELLO | {"channels": ["email"], "chanel": 1}, 422, "invalid-request", "#/chanel"),
+        (HELLO | {"channels": ["fax"]}, 422, "invalid-request", "#/channels/0"),
+        (
+            HELLO | {"channels": ["sms"], "template_code": "x"},
+            404,
+            "template-not-found",
+            "#/template_code",
+        ),
+        (
+            HELLO | {"channels": ["sms"], "variables": {}},
+            422,
+            "variable-missing",
+            "#/variables/name",
+        ),
+        (HELLO | {"channels": ["sms"], "user_id": "x"}, 404, "user-not-found", "#/user_id"),
+        (
+            {"to": {"email": "nobody"}, "channels": ["email"], "message": "x"},
+            422,
+            "invalid-request",
+            "#/to/email",
+        ),
+        (b'{"message": "' + b"x" * 70_000 + b'"}', 413, "too-large", None),
+    ],
+)
+def test_a_bad_request_is_a_problem_with_code_and_pointer(api, body, status, code, pointer) -> None:
+    answer = api.call("POST", "/api/v1/notifications", body, X_Correlation_ID="bad-1")
+    problem = answer.json()
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code)
+    assert problem["correlation_id"] == answer.headers["X-Correlation-ID"] == "bad-1"
+    assert pointer is None or problem["errors"][0]["pointer"] == pointer
+
+
+@pytest.mark.parametrize(
+    "token", ["", "nk_live_0123456789ab_" + "A" * 43, "abc", "nk_live_", "nk_admin_" + "x" * 43]
+)
+def test_a_missing_or_bad_token_is_a_401_problem(stack, token) -> None:
+    answer = Api(stack.api, token, stack.sandbox).send(HELLO | {"channels": ["email"]})
+    problem = answer.json()
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (answer.status_code, problem["code"]) == (401, "unauthorized")
+    assert problem["errors"][0]["pointer"] == "header:Authorization"
+    assert problem["correlation_id"] == answer.headers["X-Correlation-ID"] != ""
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_an_unknown_route_is_a_problem(api) -> None:
+    answer = api.call("GET", "/api/v1/nothing")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["correlation_id"]
+
+
+def test_health_and_docs_are_open(stack) -> None:
+    nobody = Api(stack.api, "", stack.sandbox)
+    assert nobody.call("GET", "/health").json() == {"status": "ok"}
+    health = nobody.call("GET", "/api/v1/health").json()["data"]
+    assert health["dependencies"] == {"dynamodb": "ok", "sns": "ok", "sqs": "ok"}
+    assert "SwaggerUIBundle" in nobody.call("GET", "/docs").text
+    described = nobody.call("GET", "/openapi.json").json()
+    assert described["servers"] == [{"url": "."}]
+    assert "/api/v1/notifications" in described["paths"]
+
+
+def _client(service: str, stack: offline.Stack) -> Any:
+    return boto3.client(service, endpoint_url=stack.cloud, region_name="us-east-1")
+
+
+def _queue(stack: offline.Stack, name: str) -> str:
+    formation = _client("cloudformation", stack)
+    outer = formation.describe_stack_resource(
+        StackName="carillon-local", LogicalResourceId="EmailChannel"
+    )
+    inner = formation.describe_stack_resource(
+        StackName=outer["StackResourceDetail"]["PhysicalResourceId"], LogicalResourceId=name
+    )
+    return str(inner["StackResourceDetail"]["PhysicalResourceId"])

@@ -1,0 +1,311 @@
+"""The routes around the path: clients, templates, users, inbox, health, docs, tokens."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from cloudformation import resources
+
+from carillon import inbox, tables
+from carillon.models import Message
+from functions.api.clients import handler as clients
+from functions.api.docs import handler as docs
+from functions.api.health import handler as health
+from functions.api.templates import handler as templates
+from functions.api.users import handler as users
+from functions.authorizer import handler as authorizer
+
+Json = dict[str, Any]
+OTHER_TENANT = {"client_id": "c", "tenant": "other", "scope": "client"}
+
+
+def test_a_registered_client_s_token_authorizes(cloud, call, sample) -> None:
+    reply = call(clients, sample("clients-register"))
+    assert reply.status == 201
+    event = sample("authorizer-token")
+    event["authorizationToken"] = f"Bearer {reply.data['api_token']}"
+    policy = authorizer.lambda_handler(event, None)
+    assert policy["principalId"] == reply.data["client_id"]
+    assert policy["context"] == {
+        "client_id": reply.data["client_id"],
+        "tenant": "default",
+        "scope": "client",
+    }
+    (statement,) = policy["policyDocument"]["Statement"]
+    assert statement["Resource"].endswith(":1234567890/dev/*")
+
+
+def test_a_token_is_kept_only_as_a_hash_a_s11(cloud, call, sample) -> None:
+    token = call(clients, sample("clients-register")).data["api_token"]
+    kept = str(cloud.items("ClientsTable"))
+    assert token not in kept
+    assert token.rpartition("_")[2] not in kept
+    assert str(hashlib.sha256(token.encode()).digest()) in kept
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "Bearer nk_live_0123456789ab_" + "A" * 43,
+        "Bearer nk_live_ümlaut",
+        "Bearer ",
+        "nk_live_0123456789ab_" + "A" * 43,
+        "Basic abc",
+        "Bearer " + "a" * 5000,
+        "Bearer nk_admin_" + "b" * 43,
+    ],
+)
+def test_any_other_token_is_refused_a_s09(cloud, sample, token) -> None:
+    event = sample("authorizer-token") | {"authorizationToken": token}
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        authorizer.lambda_handler(event, None)
+
+
+def test_a_token_with_the_right_id_and_a_wrong_secret_is_refused(cloud, call, sample) -> None:
+    token = call(clients, sample("clients-register")).data["api_token"]
+    wrong = token[:-1] + ("A" if token[-1] != "A" else "B")
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        authorizer.lambda_handler(
+            sample("authorizer-token") | {"authorizationToken": f"Bearer {wrong}"}, None
+        )
+
+
+def test_the_admin_token_authorizes_the_administrator(cloud, sample) -> None:
+    event = sample("authorizer-token") | {"authorizationToken": f"Bearer {cloud.admin_token}"}
+    assert authorizer.lambda_handler(event, None)["context"]["scope"] == "admin"
+
+
+def test_only_the_administrator_registers_clients(cloud, call, sample) -> None:
+    caller = {"client_id": "c", "tenant": "default", "scope": "client"}
+    assert call(clients, sample("clients-register"), caller=caller).status == 403
+    assert not cloud.items("ClientsTable")
+
+
+def test_the_administrator_is_not_a_client(cloud, call, sample) -> None:
+    admin = {"client_id": "admin", "tenant": "default", "scope": "admin"}
+    assert call(users, sample("users-put"), caller=admin).status == 403
+
+
+def test_a_service_name_is_taken_once(cloud, call, sample) -> None:
+    assert call(clients, sample("clients-register")).status == 201
+    before = len(cloud.items("ClientsTable"))
+    reply = call(clients, sample("clients-register"))
+    assert (reply.status, reply.body["code"]) == (409, "client-exists")
+    assert reply.body["errors"][0]["pointer"] == "#/service_name"
+    assert len(cloud.items("ClientsTable")) == before
+
+
+def test_a_template_is_read_as_it_was_created(cloud, call, sample) -> None:
+    made = call(templates, sample("templates-create"))
+    read = call(templates, sample("templates-read"))
+    assert (made.status, read.status) == (201, 200)
+    assert made.data == read.data
+    assert made.headers["Location"].endswith("/api/v1/templates/order-shipped")
+
+
+def test_a_template_code_is_taken_once(cloud, call, sample) -> None:
+    call(templates, sample("templates-create"))
+    reply = call(templates, sample("templates-create"))
+    assert (reply.status, reply.body["code"]) == (409, "template-exists")
+
+
+def test_another_tenant_has_its_own_templates(cloud, call, sample) -> None:
+    call(templates, sample("templates-create"))
+    assert call(templates, sample("templates-read"), caller=OTHER_TENANT).status == 404
+    assert call(templates, sample("templates-create"), caller=OTHER_TENANT).status == 201
+
+
+def test_one_content_makes_a_part_for_every_channel(cloud, call, sample) -> None:
+    body = {"code": "welcome_mail", "content": "Hello {{ name }}"}
+    parts = call(templates, sample("templates-create"), body=body).data["locales"]["en"]
+    assert parts["email"] == {"subject": "Welcome mail", "text": "Hello {{ name }}"}
+    assert parts["sms"] == {"text": "Hello {{ name }}"}
+    assert parts["push"] == parts["inapp"] == {"title": "Welcome mail", "body": "Hello {{ name }}"}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"code": "x"}, "#"),
+        ({"code": "x", "content": "a", "parts": {"sms": {"text": "a"}}}, "#"),
+        ({"code": "a b", "content": "a"}, "#/code"),
+        ({"code": "x", "parts": {}}, "#/parts"),
+        ({"code": "x", "parts": {"fax": {}}}, "#/parts/fax"),
+        ({"code": "x", "parts": {"email": {"subject": "s"}}}, "#/parts/email"),
+        ({"code": "x", "content": "a", "language": "english!"}, "#/language"),
+        ({"code": "x", "content": "{{ '%1000000000d' % 1 }}"}, "#/parts/email/text"),
+        ({"code": "x", "content": "{% if %}"}, "#/parts/email/text"),
+    ],
+)
+def test_a_bad_template_is_refused_and_not_kept(cloud, call, sample, body, pointer) -> None:
+    reply = call(templates, sample("templates-create"), body=body)
+    assert reply.status == 422
+    assert reply.body["errors"][0]["pointer"] == pointer
+    assert not cloud.items("TemplatesTable")
+
+
+def test_putting_a_user_again_replaces_the_whole_profile(cloud, call, sample) -> None:
+    first = call(users, sample("users-put"))
+    second = call(users, sample("users-put"), body={"email": "new@example.com"})
+    assert (first.status, second.status) == (201, 200)
+    assert (second.data["email"], second.data["phone"]) == ("new@example.com", None)
+    assert second.data["created_at"] == first.data["created_at"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"email": "nobody"}, "#/email"),
+        ({"phone": "12345"}, "#/phone"),
+        ({"timezone": "Mars/Olympus"}, "#"),
+        ({"locale": "x"}, "#/locale"),
+        ({"is_admin": True}, "#/is_admin"),
+    ],
+)
+def test_a_bad_profile_is_refused_and_not_kept(cloud, call, sample, body, pointer) -> None:
+    reply = call(users, sample("users-put"), body=body)
+    assert (reply.status, reply.body["errors"][0]["pointer"]) == (422, pointer)
+    assert not cloud.items("UsersTable")
+
+
+@pytest.mark.parametrize("event", ["users-put-preferences", "users-push-token", "users-inbox"])
+def test_what_belongs_to_a_user_needs_the_user(cloud, call, sample, event) -> None:
+    reply = call(users, sample(event))
+    assert (reply.status, reply.body["code"]) == (404, "user-not-found")
+
+
+def test_the_same_device_again_is_the_same_device(cloud, call, sample) -> None:
+    call(users, sample("users-put"))
+    ids = {call(users, sample("users-push-token")).data["id"] for _ in range(2)}
+    assert len(ids) == 1
+
+
+def test_preferences_are_kept_as_given(cloud, call, sample) -> None:
+    call(users, sample("users-put"))
+    body = {"channels": {"in_app": False}, "categories": {"promo": {"sms": False}, "x": True}}
+    reply = call(users, sample("users-put-preferences"), body=body)
+    assert reply.status == 200
+    assert reply.data == {
+        "channels": {"inapp": False},
+        "categories": {"promo": {"sms": False}, "x": True},
+    }
+
+
+def test_the_inbox_is_paged_newest_first_without_gaps(cloud, call, sample) -> None:
+    call(users, sample("users-put"))
+    _fill_inbox(sample, 5)
+    seen, cursor = [], None
+    for size in (2, 2, 1):
+        query = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
+        reply = call(users, sample("users-inbox"), query=query)
+        assert len(reply.data) == size
+        seen += [entry["notification_id"] for entry in reply.data]
+        cursor = reply.body["meta"]["next_cursor"]
+        assert ("Link" in reply.headers) == reply.body["meta"]["has_next"] == bool(cursor)
+    assert seen == [f"ntf_{n}" for n in (4, 3, 2, 1, 0)]
+
+
+def test_an_inbox_entry_is_put_once_however_often_it_is_delivered(cloud, call, sample) -> None:
+    call(users, sample("users-put"))
+    for _ in range(3):
+        _fill_inbox(sample, 1)
+    assert len(call(users, sample("users-inbox")).data) == 1
+
+
+@pytest.mark.parametrize("query", [{"limit": "0"}, {"limit": "101"}, {"limit": "many"}])
+def test_a_bad_limit_is_refused(cloud, call, sample, query) -> None:
+    reply = call(users, sample("users-inbox"), query=query)
+    assert (reply.status, reply.body["errors"][0]["pointer"]) == (400, "query:limit")
+
+
+@pytest.mark.parametrize("cursor", ["x", "!!", "W10", "eyJhIjogMX0", "é"])
+def test_a_cursor_that_is_not_ours_is_refused(cloud, call, sample, cursor) -> None:
+    call(users, sample("users-put"))
+    reply = call(users, sample("users-inbox"), query={"cursor": cursor})
+    assert (reply.status, reply.body["code"]) == (400, "bad-cursor")
+
+
+def test_health_asks_every_dependency(cloud, call, sample, monkeypatch) -> None:
+    assert call(health, sample("health-alive")).body == {"status": "ok"}
+    well = call(health, sample("health-dependencies"))
+    assert (well.status, set(well.data["dependencies"].values())) == (200, {"ok"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "dependency"),
+    [
+        ("NOTIFICATIONS_TABLE", "dynamodb"),
+        ("TOPIC_ARN", "sns"),
+        ("HEALTH_QUEUE_URLS", "sqs"),
+    ],
+)
+def test_health_says_which_dependency_is_down(
+    cloud, call, sample, monkeypatch, variable, dependency
+) -> None:
+    from carillon.settings import settings  # noqa: PLC0415
+
+    monkeypatch.setenv(variable, "arn:aws:sns:us-east-1:123456789012:gone")
+    settings.cache_clear()
+    reply = call(health, sample("health-dependencies"))
+    assert reply.status == 503
+    assert [k for k, v in reply.data["dependencies"].items() if v == "down"] == [dependency]
+
+
+def test_the_docs_page_needs_no_other_host(sample, context) -> None:
+    answer = docs.lambda_handler(sample("docs-page"), context)
+    assert answer["statusCode"] == 200
+    page = answer["body"]
+    assert "SwaggerUIBundle" in page
+    assert 'src="http' not in page
+    assert "<link rel" not in page
+
+
+def test_an_unknown_route_is_a_problem_too(cloud, call, sample) -> None:
+    event = sample("users-inbox") | {"path": "/api/v1/users/ada/faxes"}
+    reply = call(users, event)
+    assert (reply.status, reply.body["code"]) == (404, "route-not-found")
+
+
+def test_a_bug_of_ours_is_a_500_that_tells_nothing(cloud, call, sample, monkeypatch) -> None:
+    def bug(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(users.users, "put", bug)
+    reply = call(users, sample("users-put"))
+    assert (reply.status, reply.body["code"]) == (500, "internal-error")
+    assert "secret" not in json.dumps(reply.body)
+
+
+def test_the_tables_of_the_template_are_those_of_the_code() -> None:
+    made = {
+        name: [key["AttributeName"] for key in table["KeySchema"]]
+        for name, table in resources("AWS::DynamoDB::Table").items()
+    }
+    used: dict[str, list[str]] = {}
+    for kind in (
+        tables.ApiKey,
+        tables.Template,
+        tables.UserItem,
+        tables.Notification,
+        tables.Delivery,
+        tables.InboxItem,
+    ):
+        setting = vars(kind.Meta)["table_name"].setting
+        name = setting.removesuffix("_table").capitalize() + "Table"
+        keys = kind.get_attributes().values()
+        used[name] = [a.attr_name for a in keys if a.is_hash_key] + [
+            a.attr_name for a in keys if a.is_range_key
+        ]
+    assert used == made
+
+
+def _fill_inbox(sample: Any, count: int) -> None:
+    body = json.loads(sample("inapp-batch")["Records"][0]["body"])
+    for n in range(count):
+        body |= {
+            "notification_id": f"ntf_{n}",
+            "accepted_at": f"2026-11-21T09:30:0{n}.000Z",
+        }
+        message = Message.model_validate(body)
+        inbox.put(message, "ada", {"title": f"Title {n}", "body": "Body"})

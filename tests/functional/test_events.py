@@ -1,0 +1,31 @@
+"""Every file in events/ works with its function: they are documentation and input at once."""
+
+from importlib import import_module
+
+import pytest
+from cloudformation import ROOT, resources
+
+NAMES = sorted(path.stem for path in (ROOT / "events").glob("*.json"))
+FOLDERS = {
+    folder.rpartition("/")[2]: folder
+    for folder in (f["CodeUri"] for f in resources("AWS::Serverless::Function").values())
+}
+CHANNELS = {"email", "sms", "push"}
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.partition("-")[0] not in CHANNELS])
+def test_a_sample_event_works_with_its_function(
+    prepared, sample, context, name, monkeypatch
+) -> None:
+    folder = FOLDERS[name.partition("-")[0]]
+    module = import_module(f"{folder.replace('/', '.')}.handler")
+    if name == "authorizer-token":
+        with pytest.raises(Exception, match=r"^Unauthorized$"):  # its token was never given out
+            module.lambda_handler(sample(name), context)
+        return
+    answer = module.lambda_handler(sample(name), context)
+    expected = {"inapp-batch": None, "notifications-read": 404, "templates-create": 409}
+    if name in expected:
+        assert answer.get("statusCode") == expected[name]
+    else:
+        assert 200 <= answer["statusCode"] < 300
