@@ -181,6 +181,7 @@ def test_a_repeat_is_answered_even_when_the_template_is_gone(send, prepared) -> 
         ({"to": {"phone": "0171 1234567"}}, 422, "invalid-request", "#/to/phone"),
         ({"to": {"push_token": "a b"}}, 422, "invalid-request", "#/to/push_token"),
         ({"to": {"fax": "1"}}, 422, "invalid-request", "#/to/fax"),
+        ({"template_code": None, "message": " \n"}, 422, "invalid-request", "#/message"),
         ({"priority": 11}, 422, "invalid-request", "#/priority"),
         ({"priority": "urgentest"}, 422, "invalid-request", "#/priority"),
         ({"category": "a b"}, 422, "invalid-request", "#/category"),

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from aiohttp import ClientSession, web
@@ -19,8 +21,8 @@ from multidict import CIMultiDict
 from rich.console import Console
 from yarl import URL
 
-from offline import build, demo, deploy, gateway, guard, lock, parent, secrets
 from offline import __main__ as command
+from offline import build, demo, deploy, gateway, guard, lock, parent, secrets
 from offline.children import Children
 from offline.environment import cloud_environment, offline_path, tool_environment
 from offline.problems import OfflineError
@@ -52,8 +54,9 @@ def other_run(state: Path) -> Iterator[int]:
 
 
 def test_a_second_run_says_which_process_is_running_and_where(tmp_path: Path) -> None:
-    with other_run(tmp_path) as pid, pytest.raises(OfflineError) as refused:
-        with lock.only_run(tmp_path, "http://127.0.0.1:9000"):
+    with other_run(tmp_path) as pid:
+        holding = lock.only_run(tmp_path, "http://127.0.0.1:9000")
+        with pytest.raises(OfflineError) as refused, holding:
             pass
     assert str(refused.value) == f"Carillon is already running here: process {pid}, {API}"
 
@@ -140,7 +143,8 @@ def await_line(log: Path) -> None:
 
 
 def test_a_child_and_its_children_end_with_the_block(tmp_path: Path) -> None:
-    spawn = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'], stdin=subprocess.PIPE)"
+    sleep = "print(1, flush=True); import time; time.sleep(60)"
+    spawn = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {sleep!r}])"
     log = tmp_path / "log"
     with Children() as children:
         child = children.start("one", [sys.executable, "-c", spawn], offline_path(), log)
@@ -150,14 +154,13 @@ def test_a_child_and_its_children_end_with_the_block(tmp_path: Path) -> None:
 
 def test_a_child_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with subprocess.Popen(
-        [sys.executable, "-c", f"{STUBBORN}; time.sleep(60)"],
-        stdout=log.open("wb"),
-        start_new_session=True,
-    ) as process:
+    with Children() as children:
+        child = children.start(
+            "one", [sys.executable, "-c", f"{STUBBORN}; time.sleep(60)"], offline_path(), log
+        )
         await_line(log)
-        guard.end([process.pid], grace=0.1)
-        assert process.wait() == -signal.SIGKILL
+        guard.end([child.process.pid], grace=0.1)
+        assert child.process.wait() == -signal.SIGKILL
 
 
 def test_a_killed_runner_leaves_no_process_and_no_files(tmp_path: Path) -> None:
@@ -295,7 +298,7 @@ def test_tables_of_nested_stacks_are_found_too() -> None:
 
 
 class Formation:
-    STACKS = {
+    STACKS: ClassVar = {
         "outer": [("AWS::DynamoDB::Table", "one"), ("AWS::CloudFormation::Stack", "inner")],
         "inner": [("AWS::SQS::Queue", "queue"), ("AWS::DynamoDB::Table", "two")],
     }
@@ -397,12 +400,10 @@ def test_a_failure_names_the_channel_and_its_error() -> None:
 
 
 def test_the_table_shows_text_as_it_is() -> None:
-    console = Console(width=120, record=True, quiet=True)
+    console = Console(width=120)
     with console.capture() as shown:
-        Console(width=120).print("")
-    console.print(demo.table([demo.Arrival("email", "sent", what="[bold]not markup[/]")]))
-    assert shown.get() == ""
-    assert "[bold]not markup[/]" in console.export_text()
+        console.print(demo.table([demo.Arrival("email", "sent", what="[bold]not markup[/]")]))
+    assert "[bold]not markup[/]" in shown.get()
 
 
 # --- progress ----------------------------------------------------------------------------------
@@ -410,17 +411,16 @@ def test_the_table_shows_text_as_it_is() -> None:
 
 def test_each_step_is_one_plain_line_where_there_is_no_terminal() -> None:
     console = Console(force_terminal=False, width=80)
-    with console.capture() as shown, Steps(console) as steps:
-        with steps.step("sam build"):
-            pass
+    with console.capture() as shown, Steps(console) as steps, steps.step("sam build"):
+        pass
     assert shown.get() == "sam build: 0.0 s\n"
 
 
 def test_a_step_that_fails_is_not_shown_as_done() -> None:
     console = Console(force_terminal=False, width=80)
-    with console.capture() as shown, pytest.raises(OfflineError), Steps(console) as steps:
-        with steps.step("sam deploy"):
-            raise OfflineError("no")
+    steps = Steps(console)
+    with console.capture() as shown, pytest.raises(OfflineError), steps, steps.step("sam deploy"):
+        raise OfflineError("no")
     assert shown.get() == ""
 
 
@@ -549,7 +549,7 @@ def test_a_body_may_have_ten_mebibytes_and_not_one_byte_more(size: int, status: 
         return web.json_response({"size": len(await request.read())})
 
     async def use(client: ClientSession, front: URL) -> None:
-        async with client.post(front / "x", data=b"x" * size) as answer:
+        async with client.post(front / "x", data=BytesIO(b"x" * size)) as answer:
             assert answer.status == status
             if status == 413:
                 assert answer.content_type == "application/problem+json"
@@ -561,11 +561,14 @@ def test_a_body_may_have_ten_mebibytes_and_not_one_byte_more(size: int, status: 
 def test_a_cloud_that_is_away_is_a_problem_with_status_502() -> None:
     async def scenario() -> None:
         target = f"http://127.0.0.1:{free_ports().cloud}/_aws/execute-api/abc/local"
-        async with TestServer(gateway.application(target)) as front, ClientSession() as client:
-            async with client.get(front.make_url("/health")) as answer:
-                assert answer.status == 502
-                assert answer.content_type == "application/problem+json"
-                assert (await answer.json())["title"] == "Bad Gateway"
+        async with (
+            TestServer(gateway.application(target)) as front,
+            ClientSession() as client,
+            client.get(front.make_url("/health")) as answer,
+        ):
+            assert answer.status == 502
+            assert answer.content_type == "application/problem+json"
+            assert (await answer.json())["title"] == "Bad Gateway"
 
     asyncio.run(scenario())
 

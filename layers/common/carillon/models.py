@@ -102,7 +102,7 @@ class NotificationRequest(Strict):
     variables: dict[str, JsonValue] = {}
     locale: Locale | None = None
     title: Line | None = None
-    message: Annotated[str, StringConstraints(min_length=1)] | None = None
+    message: Annotated[str, StringConstraints(pattern=r"\S")] | None = None
     category: Name = "general"
     priority: Priority = 5
     metadata: dict[str, JsonValue] = {}

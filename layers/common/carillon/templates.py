@@ -193,7 +193,7 @@ def _check_heading(field: str, text: str) -> None:
 
 def inline_content(inline: Inline, channel: Channel) -> Content:
     """Return content given in a request, as the channel's part; raises RenderError."""
-    title = inline.title or inline.message.strip().splitlines()[0][:78]
+    title = inline.title or next(iter(inline.message.strip().splitlines()), "")[:78]
     fields = {
         Channel.EMAIL: {"subject": title, "text": inline.message},
         Channel.SMS: {"text": inline.message},
