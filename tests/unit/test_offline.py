@@ -173,7 +173,8 @@ def test_a_killed_runner_leaves_no_process_and_no_files(tmp_path: Path) -> None:
         "folder = pathlib.Path(sys.argv[1])\n"
         "with Children([folder / 'run.json']) as children:\n"
         "    code = 'print(1, flush=True); import time; time.sleep(60)'\n"
-        "    child = children.start('x', [sys.executable, '-c', code], os.environ, folder / 'log')\n"
+        "    command = [sys.executable, '-c', code]\n"
+        "    child = children.start('x', command, os.environ, folder / 'log')\n"
         "    print(child.process.pid, flush=True)\n"
         "    child.ended.wait()\n"
     )

@@ -19,6 +19,8 @@ def openapi() -> Response[str]:
 @app.get("/docs")
 def docs() -> Response[str]:
     """Return Swagger UI, self-contained: it works without a network."""
+    if (app.current_event.query_string_parameters or {}).get("format") == "json":
+        return openapi()  # the link under the page's title
     assets = Path(swagger_ui.__file__).parent
     page = swagger_ui.generate_swagger_html(
         spec=_description().replace("</", "<\\/"),

@@ -10,6 +10,7 @@ from carillon import http, inbox, users
 from carillon.models import (
     Answer,
     Channel,
+    Page,
     PreferencesRequest,
     PushTokenRequest,
     UserId,
@@ -140,17 +141,17 @@ def add_push_token(
     "/api/v1/users/<user_id>/notifications",
     summary="A user's inbox, newest first",
     tags=["Users"],
-    responses=http.responses(Answer[list[InboxEntry]], 400, 401, 403, 404, 503),
+    responses=http.responses(Page[InboxEntry], 400, 401, 403, 404, 503),
 )
 def read_inbox(
     user_id: User,
     limit: Annotated[int, Query(ge=1, le=100)] = 25,
     cursor: Annotated[str | None, Query(max_length=512)] = None,
-) -> Response[Answer[list[InboxEntry]]]:
+) -> Response[Page[InboxEntry]]:
     """Return a page of in-app notifications and the cursor of the next."""
     tenant = http.caller(app).tenant
     users.profile(tenant, user_id)
-    page = inbox.page(tenant, user_id, limit, cursor)
+    found = inbox.page(tenant, user_id, limit, cursor)
     entries = [
         InboxEntry(
             notification_id=item.notification_id,
@@ -160,9 +161,9 @@ def read_inbox(
             category=item.category,
             created_at=item.created_at,
         )
-        for item in page.items
+        for item in found.items
     ]
-    return http.page(app, entries, "Inbox", limit=limit, cursor=page.next_cursor)
+    return http.page(app, entries, "Inbox", limit=limit, cursor=found.next_cursor)
 
 
 lambda_handler = http.handler(app)

@@ -9,7 +9,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -26,7 +26,7 @@ from pynamodb.exceptions import PynamoDBException
 from carillon.errors import Fault, Problem
 from carillon.identity import ADMIN, Caller
 from carillon.log import logger
-from carillon.models import MAX_BODY_BYTES, Answer, Meta
+from carillon.models import MAX_BODY_BYTES, Answer, Meta, Page, PageMeta
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -191,41 +191,38 @@ def answer(
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
-    **meta: Any,
 ) -> Response[Answer[T]]:
     """Return ``data`` in the envelope."""
-    identifier = correlation_id(app)
-    envelope = {
-        "data": data,
-        "message": message,
-        "meta": Meta(correlation_id=identifier, **meta),
-    }
-    # The resolver makes the route's return type of it, and JSON of that.
-    return Response(
-        status_code=status,
-        content_type="application/json",
-        headers={"X-Correlation-ID": identifier, **(headers or {})},
-        body=cast("Answer[T]", envelope),
-    )
+    meta = Meta(correlation_id=correlation_id(app))
+    return _enveloped(data, message, meta, status, headers or {})
 
 
 def page(
     app: APIGatewayRestResolver, data: list[T], message: str, *, limit: int, cursor: str | None
-) -> Response[Answer[list[T]]]:
+) -> Response[Page[T]]:
     """Return a page of a list; ``cursor``, also as ``Link``, leads to the next (RFC 8288)."""
     headers = {}
     if cursor:
         query = urlencode({"limit": limit, "cursor": cursor})
-        where = location(app, app.current_event.path)
-        headers["Link"] = f'<{where}?{query}>; rel="next"'
-    return answer(
-        app,
-        data,
-        message,
-        headers=headers,
+        headers["Link"] = f'<{location(app, app.current_event.path)}?{query}>; rel="next"'
+    meta = PageMeta(
+        correlation_id=correlation_id(app),
         limit=limit,
         next_cursor=cursor,
         has_next=cursor is not None,
+    )
+    return _enveloped(data, message, meta, 200, headers)
+
+
+def _enveloped(
+    data: object, message: str, meta: Meta, status: int, headers: Mapping[str, str]
+) -> Response[Any]:
+    # The resolver makes the route's return type of the body, and JSON of that.
+    return Response(
+        status_code=status,
+        content_type="application/json",
+        headers={"X-Correlation-ID": meta.correlation_id, **headers},
+        body={"data": data, "message": message, "meta": meta},
     )
 
 

@@ -289,12 +289,17 @@ class PushTokenRequest(Strict):
 
 
 class Meta(BaseModel):
-    """What belongs to the answer rather than to its data; the cursor fields only on lists."""
+    """What belongs to the answer rather than to its data."""
 
     correlation_id: str
-    limit: int | None = None
-    next_cursor: str | None = None
-    has_next: bool | None = None
+
+
+class PageMeta(Meta):
+    """The same of a list: ``next_cursor`` leads to the next page while ``has_next``."""
+
+    limit: int
+    next_cursor: str | None
+    has_next: bool
 
 
 class Answer(BaseModel, Generic[T]):
@@ -305,6 +310,16 @@ class Answer(BaseModel, Generic[T]):
     error: None = None
     message: str
     meta: Meta
+
+
+class Page(BaseModel, Generic[T]):
+    """The envelope of a page of a list."""
+
+    success: Literal[True] = True
+    data: list[T]
+    error: None = None
+    message: str
+    meta: PageMeta
 
 
 def now() -> datetime:
