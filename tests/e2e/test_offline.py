@@ -5,7 +5,6 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,12 +21,6 @@ CHANNELS = ["email", "sms", "push", "inapp"]
 ENDED = {"sent", "failed", "suppressed", "skipped", "unknown"}
 DEADLINE = 60
 Json = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[offline.Stack]:
-    with offline.running(state=tmp_path_factory.mktemp("stack")) as running:
-        yield running
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from rich.console import Console
 from yarl import URL
 
 from offline import __main__ as command
-from offline import build, demo, deploy, gateway, guard, lock, parent, secrets
+from offline import build, demo, deploy, gateway, guard, lock, parent, secrets, workspace
 from offline.children import Children
 from offline.environment import cloud_environment, offline_path, tool_environment
 from offline.problems import OfflineError
@@ -259,6 +259,30 @@ def test_the_functions_inherit_nothing_of_the_reader(
 def test_a_proxy_is_not_used_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "example.com")
     assert tool_environment()["no_proxy"] == "127.0.0.1,localhost,example.com"
+
+
+def test_functions_are_unpacked_in_memory_where_there_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    monkeypatch.setattr(workspace, "MEMORY", memory)
+    monkeypatch.setattr(workspace, "ENOUGH_BYTES", 1)
+    folder = workspace.folder(tmp_path)
+    (folder / "left by a killed run").touch()
+    assert folder.parent == memory
+    assert workspace.folder(tmp_path) == folder
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("place", "enough"), [("memory", 2**62), ("nothing", 1)])
+def test_functions_are_unpacked_beside_the_logs_where_there_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, enough: int
+) -> None:
+    (tmp_path / "memory").mkdir()
+    monkeypatch.setattr(workspace, "MEMORY", tmp_path / place)
+    monkeypatch.setattr(workspace, "ENOUGH_BYTES", enough)
+    assert workspace.folder(tmp_path) == tmp_path / "tmp"
 
 
 # --- build and deploy --------------------------------------------------------------------------

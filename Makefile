@@ -1,0 +1,140 @@
+# Carillon. Python 3.11+ and make are all that is assumed; the rest is installed into .venv/.
+# GNU make 3.81, which macOS ships, is enough.
+
+PYTHON       ?= python3
+PORT         ?= 8000
+SANDBOX_PORT ?= 8025
+CLOUD_PORT   ?= 4566
+SANDBOX_URL  ?=
+ONCE         ?=
+FN           ?=
+EVENT        ?=
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV  := $(CURDIR)/.venv
+UV    := $(VENV)/uv/bin/uv
+DEV   := $(VENV)/dev/bin
+TOOLS := $(VENV)/tools/bin
+
+# sam's build calls uv. Not exported as a whole: the environments' own python3 would hide $(PYTHON).
+SAM := PATH="$(TOOLS):$(VENV)/uv/bin:$$PATH" $(TOOLS)/sam
+export SAM_CLI_TELEMETRY := 0
+export PYTHONPATH := $(CURDIR)/localstack
+export PORT SANDBOX_PORT CLOUD_PORT SANDBOX_URL ONCE
+
+.PHONY: help
+help: ## list these targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' \
+		$(firstword $(MAKEFILE_LIST))
+
+# ---------------------------------------------------------------------------- environments
+
+.PHONY: environments FORCE
+environments: $(VENV)/uv/.ready
+	@$(MAKE) -s --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j3) \
+		$(VENV)/dev/.ready $(VENV)/tools/.ready $(VENV)/cloud/.ready
+
+# Names the interpreter, and changes only when it does: every environment is made anew then.
+$(VENV)/python: FORCE
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Carillon needs Python 3.11 or newer and '$(PYTHON)' is" \
+			"$$($(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null \
+			|| echo 'not there'). Try: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
+	@mkdir -p $(VENV)
+	@$(PYTHON) -c 'import sys; print(sys.executable, sys.version)' > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(VENV)/uv/.ready: requirements/uv.txt $(VENV)/python
+	@echo "installing .venv/uv"
+	@$(PYTHON) -m venv --clear $(VENV)/uv
+	@$(VENV)/uv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV)/%/.ready: requirements/%.txt $(VENV)/uv/.ready $(VENV)/python
+	@echo "installing .venv/$*"
+	@$(UV) venv -q --clear --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)/$*
+	@$(UV) pip sync -q --require-hashes --python $(VENV)/$*/bin/python $<
+	@touch $@
+
+# ---------------------------------------------------------------------------- run
+
+.PHONY: run
+run: environments ## run everything offline until Ctrl-C (ONCE=1, PORT=, SANDBOX_PORT=, CLOUD_PORT=, SANDBOX_URL=)
+	@exec $(DEV)/python -m offline
+
+.PHONY: build
+build: $(VENV)/tools/.ready ## build for AWS, into .aws-sam
+	@$(SAM) build
+
+.PHONY: invoke
+invoke: $(VENV)/tools/.ready ## run one function in a container (FN=SendEmail EVENT=events/email.json)
+	@test -n "$(FN)" && test -n "$(EVENT)" || { echo "say which: make invoke FN=... EVENT=events/..."; exit 1; }
+	@$(SAM) local invoke $(FN) --event $(EVENT)
+
+.PHONY: bench
+bench: environments ## measure throughput and latency on a stack of its own
+	@$(DEV)/python benchmarks/run.py
+
+# ---------------------------------------------------------------------------- check
+
+.PHONY: test test-unit
+test: environments ## run every test, the end-to-end run included
+	@$(DEV)/python -m pytest
+
+test-unit: $(VENV)/dev/.ready ## run the tests that start nothing
+	@$(DEV)/python -m pytest tests/unit tests/functional tests/contract
+
+.PHONY: lint types check
+lint: $(VENV)/dev/.ready $(VENV)/tools/.ready ## ruff, import rules, cfn-lint and sam validate
+	@$(DEV)/ruff check
+	@$(DEV)/ruff format --check
+	@PYTHONPATH=.:layers/common $(DEV)/lint-imports
+	@$(TOOLS)/cfn-lint
+	@$(SAM) validate --lint
+
+types: $(VENV)/dev/.ready ## mypy
+	@$(DEV)/mypy
+
+check: ## lint, types and test, as CI does
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory test
+
+# ---------------------------------------------------------------------------- upkeep
+
+COMPILE = $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header $(UPGRADE)
+SHIPPED := layers/common functions/channels/sms functions/channels/push
+
+# Locked for the tests, but not shipped: the Lambda runtime has it, or nothing we call imports it.
+WITHOUT_layers/common := boto3 botocore dnspython jmespath python-dateutil s3transfer six urllib3
+WITHOUT_functions/channels/sms := aiohappyeyeballs aiohttp aiohttp-retry aiosignal attrs frozenlist \
+	multidict propcache yarl
+WITHOUT_functions/channels/push := google-api-core google-cloud-core google-cloud-firestore \
+	google-cloud-storage google-crc32c google-resumable-media googleapis-common-protos grpcio \
+	grpcio-status opentelemetry-api proto-plus protobuf
+
+.PHONY: lock
+lock: $(VENV)/uv/.ready ## resolve every requirements file anew (UPGRADE=--upgrade to move versions)
+	@for set in uv tools cloud dev; do \
+		echo "locking requirements/$$set.txt"; \
+		$(COMPILE) requirements/$$set.in -o requirements/$$set.txt || exit 1; done
+	@$(MAKE) -s --no-print-directory $(SHIPPED:%=lock-%)
+
+.PHONY: $(SHIPPED:%=lock-%)
+$(SHIPPED:%=lock-%): lock-%:
+	@echo "locking $*/requirements.txt"
+	@$(COMPILE) $*/requirements.in -c requirements/dev.txt -o $*/requirements.txt \
+		$(addprefix --no-emit-package ,$(WITHOUT_$*))
+
+.PHONY: docs
+docs: $(VENV)/dev/.ready ## write what is generated from the code
+	@PYTHONPATH=.:layers/common $(DEV)/python docs/generate.py
+
+.PHONY: clean
+clean: ## remove environments, builds and what runs left
+	@rm -rf .venv .local .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,95 @@
+"""`sam deploy` of the built template, unchanged, and what its engine leaves out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from offline import cloud, refusals
+from offline.build import SAM, TEMPLATE
+from offline.children import Children, Command
+from offline.environment import tool_environment
+
+STACK = "carillon-local"
+SENDER = "carillon@example.com"
+TTL_ATTRIBUTE = "expires_at"
+
+
+@dataclass(frozen=True)
+class Api:
+    """Where the deployed REST API answers."""
+
+    id: str
+    stage: str
+
+    def url(self, endpoint: str) -> str:
+        """Return its address on the embedded cloud, without a slash at the end."""
+        return f"{endpoint}/_aws/execute-api/{self.id}/{self.stage}"
+
+
+def run(children: Children, endpoint: str, state: Path, parameters: Mapping[str, str]) -> Api:
+    """Deploy, and return the API that came of it."""
+    command: Command = [
+        SAM,
+        "deploy",
+        *("--template-file", TEMPLATE),
+        *("--stack-name", STACK),
+        "--resolve-s3",
+        *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
+        "--no-confirm-changeset",
+        "--no-fail-on-empty-changeset",
+        "--no-progressbar",
+        *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
+    ]
+    child = children.start(
+        "sam deploy", command, tool_environment(endpoint), state / "deploy.log", serves=False
+    )
+    children.finish(child)
+    with (
+        cloud.client("cloudformation", endpoint) as formation,
+        cloud.client("dynamodb", endpoint) as dynamodb,
+        cloud.client("apigateway", endpoint) as gateway,
+    ):
+        enable_ttl(dynamodb, tables(formation, STACK))
+        found = outputs(formation)
+        refusals.put(gateway, TEMPLATE, found)
+    return Api(id=found["ApiId"], stage=found["ApiStage"])
+
+
+def parameters(api: str, sandbox: str) -> dict[str, str]:
+    """Return the template's parameters: all that the product is told of where it runs."""
+    return {
+        "Stage": "local",
+        "SenderEmail": SENDER,
+        "PublicUrl": api,
+        "SesEndpointUrl": sandbox,
+        "TwilioBaseUrl": sandbox,
+        "FcmBaseUrl": sandbox,
+    }
+
+
+def outputs(formation: Any) -> dict[str, str]:
+    """Return the stack's outputs by name."""
+    (stack,) = formation.describe_stacks(StackName=STACK)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def tables(formation: Any, stack: str) -> Iterator[str]:
+    """Yield the tables of a stack and of the stacks inside it."""
+    pages = formation.get_paginator("list_stack_resources").paginate(StackName=stack)
+    for resource in (found for page in pages for found in page["StackResourceSummaries"]):
+        if resource["ResourceType"] == "AWS::DynamoDB::Table":
+            yield resource["PhysicalResourceId"]
+        elif resource["ResourceType"] == "AWS::CloudFormation::Stack":
+            yield from tables(formation, resource["PhysicalResourceId"])
+
+
+def enable_ttl(dynamodb: Any, names: Iterator[str]) -> None:
+    """Let items expire: the engine's CloudFormation ignores TimeToLiveSpecification."""
+    for name in names:
+        described = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+        if described["TimeToLiveStatus"] == "DISABLED":
+            dynamodb.update_time_to_live(
+                TableName=name,
+                TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE},
+            )

@@ -1,0 +1,121 @@
+"""A whole stack: the cloud, the built template on it, the sandbox and the gateway."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from offline import build, cloud, deploy, gateway, providers, secrets, warm, workspace
+from offline.children import Children
+from offline.environment import cloud_environment
+from offline.fetch import await_health
+from offline.lock import HOST, check_ports, only_run
+from offline.progress import Steps
+
+STATE = build.FOLDER
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the parts listen, on 127.0.0.1."""
+
+    api: int = 8000
+    sandbox: int = 8025
+    cloud: int = 4566
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack that is running."""
+
+    api: str
+    sandbox: str
+    cloud: str
+    admin_token: str
+    own_sandbox: bool
+    children: Children
+
+    def addresses(self) -> str:
+        """Return as one JSON line what another program needs to use this stack."""
+        names = ("api", "sandbox", "cloud", "admin_token")
+        return json.dumps({name: getattr(self, name) for name in names})
+
+
+def free_ports() -> Ports:
+    """Return three ports that nothing listened on a moment ago."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(3)]
+        for each in sockets:
+            each.bind((HOST, 0))
+        return Ports(*(each.getsockname()[1] for each in sockets))
+
+
+@contextmanager
+def running(
+    ports: Ports | None = None,
+    *,
+    state: Path = STATE,
+    sandbox_url: str = "",
+    steps: Steps | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Stack]:
+    """Run a stack for as long as the block takes, and leave no process behind.
+
+    Args:
+        ports: Where to listen; free ports unless given.
+        state: The folder of its logs and its lock. Two stacks at once need two.
+        sandbox_url: Providers to use instead of a sandbox of its own.
+        steps: Where to show what is going on.
+        variables: More environment for the cloud; its functions inherit it.
+    """
+    ports = ports or free_ports()
+    steps = steps or Steps()
+    api, endpoint = (f"http://{HOST}:{port}" for port in (ports.api, ports.cloud))
+    sandbox = sandbox_url.rstrip("/") or f"http://{HOST}:{ports.sandbox}"
+    wanted = {"PORT": ports.api, "CLOUD_PORT": ports.cloud}
+    with only_run(state, api) as lock:
+        check_ports(wanted if sandbox_url else wanted | {"SANDBOX_PORT": ports.sandbox})
+        tmp = workspace.folder(state)
+        leftovers = (state / "run.json", tmp)
+        (state / "run.json").unlink(missing_ok=True)
+        with Children(leftovers, keep_open=(lock,)) as children:
+            with build.alone():
+                building = steps.begin("sam build")
+                built = build.start(children, state)
+                with steps.step("start the cloud and the sandbox"):
+                    engine = cloud.start(
+                        children, cloud_environment(ports.cloud, tmp) | dict(variables or {}), state
+                    )
+                    if not sandbox_url:
+                        stand_in = providers.start(children, ports.sandbox, state)
+                        providers.await_ready(stand_in, sandbox)
+                    cloud.await_ready(engine, endpoint)
+                with steps.step("store the secrets"):
+                    admin_token = secrets.put(endpoint, sandbox)
+                built.finish(children)
+                building.done()
+                with steps.step("sam deploy"):
+                    parameters = deploy.parameters(api, sandbox)
+                    deployed = deploy.run(children, endpoint, state, parameters)
+            with steps.step("open the gateway"):
+                front = gateway.start(
+                    children, ports.api, deployed.url(endpoint), state / "gateway.log"
+                )
+                await_health(front, f"{api}/health")
+            with steps.step("start the functions"):
+                warm.workers(endpoint)
+            yield Stack(api, sandbox, endpoint, admin_token, not sandbox_url, children)
+
+
+def announce(stack: Stack, state: Path = STATE) -> Path:
+    """Write run.json, whole or not at all."""
+    target = state / "run.json"
+    draft = state / "run.json.new"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{stack.addresses()}\n")
+    draft.replace(target)
+    return target
