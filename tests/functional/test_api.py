@@ -9,6 +9,7 @@ from cloudformation import resources
 
 from carillon import inbox, tables
 from carillon.models import Message
+from carillon.settings import settings
 from functions.api.clients import handler as clients
 from functions.api.docs import handler as docs
 from functions.api.health import handler as health
@@ -243,7 +244,6 @@ def test_health_asks_every_dependency(cloud, call, sample, monkeypatch) -> None:
 def test_health_says_which_dependency_is_down(
     cloud, call, sample, monkeypatch, variable, dependency
 ) -> None:
-    from carillon.settings import settings  # noqa: PLC0415
 
     monkeypatch.setenv(variable, "arn:aws:sns:us-east-1:123456789012:gone")
     settings.cache_clear()

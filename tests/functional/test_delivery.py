@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from carillon import delivery
+from carillon import delivery, templates
 from carillon.delivery import Outgoing, Sent, consumer
 from carillon.errors import Failure, ProviderError
 from carillon.models import Channel, State
+from carillon.settings import settings
 from carillon.tables import Delivery, Template
+from functions.channels.inapp import handler as inapp
 
 Json = dict[str, Any]
 
@@ -46,8 +48,6 @@ def queue(prepared, monkeypatch, sample) -> "Queue":
     """The email channel's queue with one sample message received from it."""
     monkeypatch.setenv("QUEUE_URL", prepared.queues["email"])
     monkeypatch.setenv("DEAD_LETTER_QUEUE_URL", prepared.dead_letters["email"])
-    from carillon.settings import settings  # noqa: PLC0415
-
     settings.cache_clear()
     return Queue(prepared, json.loads(sample("email-batch")["Records"][0]["body"]))
 
@@ -134,8 +134,6 @@ def test_a_message_nobody_understands_is_parked_with_its_reason_a_q13(
 
 
 def test_poison_that_cannot_be_parked_stays_in_the_queue(queue, work, monkeypatch) -> None:
-    from carillon.settings import settings  # noqa: PLC0415
-
     monkeypatch.delenv("DEAD_LETTER_QUEUE_URL")
     settings.cache_clear()
     event = queue.batch("not json")
@@ -291,8 +289,6 @@ def test_a_template_that_is_gone_fails_the_delivery_and_does_not_loop(
 ) -> None:
     for item in Template.scan():
         item.delete()
-    from carillon import templates  # noqa: PLC0415
-
     templates._version.cache_clear()
     assert work(queue.one()) == []
     done = stored(queue.message)
@@ -300,9 +296,26 @@ def test_a_template_that_is_gone_fails_the_delivery_and_does_not_loop(
     assert not provider.calls
 
 
-def test_a_store_that_does_not_answer_loses_nothing(queue, work, provider, monkeypatch) -> None:
-    from carillon.settings import settings  # noqa: PLC0415
+def test_templates_that_do_not_answer_hold_no_claim_back(
+    queue, work, provider, monkeypatch
+) -> None:
+    event = queue.one()
+    monkeypatch.setenv("TEMPLATES_TABLE", "Gone")
+    settings.cache_clear()
+    assert len(work(event)) == 1
+    assert not queue.cloud.items("DeliveriesTable")
 
+
+def test_an_inbox_that_is_away_is_tried_again_without_doubt(queue, context, monkeypatch) -> None:
+    event = queue.one()
+    monkeypatch.setenv("INBOX_TABLE", "Gone")
+    settings.cache_clear()
+    assert len(inapp.lambda_handler(event, context)["batchItemFailures"]) == 1
+    delivered = Delivery.get(queue.message["notification_id"], "inapp")
+    assert (delivered.failure, delivered.maybe_sent) == (Failure.RETRY, None)
+
+
+def test_a_store_that_does_not_answer_loses_nothing(queue, work, provider, monkeypatch) -> None:
     event = queue.one()
     monkeypatch.setenv("DELIVERIES_TABLE", "Gone")
     settings.cache_clear()

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from carillon import http
 from carillon.aws import sns, sqs
-from carillon.log import logger
+from carillon.log import logger, trace
 from carillon.models import Answer
 from carillon.settings import settings
 from carillon.tables import Notification
@@ -55,8 +55,8 @@ def dependencies() -> Response[Answer[Health]]:
 def _ask(name: str, question: Callable[[], object]) -> str:
     try:
         question()
-    except Exception:  # noqa: BLE001 - whatever it is, the dependency is not well
-        logger().exception("dependency down", extra={"dependency": name})
+    except Exception as error:  # noqa: BLE001 - whatever it is, the dependency is not well
+        logger().error("dependency down", extra={"dependency": name, **trace(error)})
         return "down"
     return "ok"
 

@@ -21,7 +21,7 @@ from pynamodb.expressions.update import Action
 
 from carillon.aws import PROVIDER_TIMEOUT, sqs
 from carillon.errors import Failure, PoisonMessageError, ProviderError, RenderError
-from carillon.log import logger
+from carillon.log import logger, trace
 from carillon.models import Channel, Message, State, now, timestamp
 from carillon.settings import settings
 from carillon.tables import Delivery, expiry
@@ -100,9 +100,11 @@ def _consume(
     """Process one queue message; True when it is done with and may leave the queue."""
     try:
         return _process(channel, send, record, context)
-    except Exception:  # noqa: BLE001 - logged, and the message stays
+    except Exception as error:  # noqa: BLE001 - logged, and the message stays
         # Whatever it was, the message stays: nothing accepted is lost to a bug of ours.
-        logger().exception("delivery crashed", extra={"sqs_message_id": record["messageId"]})
+        logger().error(
+            "delivery crashed", extra={"sqs_message_id": record["messageId"], **trace(error)}
+        )
         return False
 
 
@@ -179,18 +181,28 @@ def _deliver(channel: Channel, send: Send, outgoing: Outgoing, context: LambdaCo
     remaining = context.get_remaining_time_in_millis() / 1000
     if remaining < SEND_BUDGET:
         raise NotNowError
+    # Rendered before it is claimed: a store that does not answer then holds no claim back.
+    content, fault = _render(outgoing.message, channel)
     claim = _claim(outgoing.message, target_of(channel, outgoing.address), remaining)
     if claim is None:
         return
+    if fault:
+        claim.end(State.FAILED, _error(Failure.PERMANENT, "not-renderable", fault))
+        return
     try:
-        content = content_for(outgoing.message, channel)
         sent = _send_once(send, Outgoing(outgoing.message, outgoing.address, content))
-    except RenderError as error:
-        claim.end(State.FAILED, _error(Failure.PERMANENT, "not-renderable", str(error)))
     except ProviderError as error:
         claim.fail(error)
     else:
         claim.sent(sent)
+
+
+def _render(message: Message, channel: Channel) -> tuple[Content, str]:
+    """Return the channel's content, or why there is none."""
+    try:
+        return content_for(message, channel), ""
+    except RenderError as error:
+        return {}, str(error)
 
 
 def _send_once(send: Send, outgoing: Outgoing) -> Sent:
@@ -200,7 +212,7 @@ def _send_once(send: Send, outgoing: Outgoing) -> Sent:
     except ProviderError:
         raise
     except Exception as error:
-        logger().exception("unclassified provider error")
+        logger().error("unclassified provider error", extra=trace(error))
         raise ProviderError(Failure.UNKNOWN, type(error).__name__, "unclassified") from error
     if not sent.provider_message_id:
         # A 2xx is no proof.

@@ -25,7 +25,7 @@ from pynamodb.exceptions import PynamoDBException
 
 from carillon.errors import Fault, Problem
 from carillon.identity import ADMIN, Caller
-from carillon.log import logger
+from carillon.log import logger, trace
 from carillon.models import MAX_BODY_BYTES, Answer, Meta, Page, PageMeta
 
 T = TypeVar("T")
@@ -293,14 +293,14 @@ def _problem(problem: Problem) -> Response[str]:
 
 
 def _store_failed(error: Exception) -> Response[str]:
-    logger().error("store unavailable", extra={"kind": type(error).__name__})
+    logger().error("store unavailable", extra=trace(error))
     return _problem(
         Problem(503, "store-unavailable", "A store did not answer; try again", retry_after=2)
     )
 
 
 def _bug(error: Exception) -> Response[str]:
-    logger().error("unhandled", exc_info=error)
+    logger().error("unhandled", extra=trace(error))
     return _problem(Problem(500, "internal-error", "Something went wrong on our side"))
 
 

@@ -63,13 +63,15 @@ def accept(
     ``publish-failed``.
     """
     digest = canonical_digest(body)
-    request_id = key or request.request_id or secrets.token_urlsafe(16)
+    key = key or request.request_id
+    request_id = key or secrets.token_urlsafe(16)
     notification_id = _id(caller, request_id, 0)
     try:
         message, routing = _decide(caller, request, notification_id, correlation_id)
     except Problem:
         # The user or template may have gone since: a repeat still gets its first answer.
-        if stored := _stored(notification_id):
+        stored = _stored(notification_id) if key else None
+        if stored:
             return _replay(stored, digest, request_id)
         raise
     return _record(caller, message, routing, digest, request_id)
