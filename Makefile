@@ -70,7 +70,7 @@ build: $(VENV)/tools/.ready ## build for AWS, into .aws-sam
 	@$(SAM) build
 
 .PHONY: invoke
-invoke: $(VENV)/tools/.ready ## run one function in a container (FN=SendEmail EVENT=events/email.json)
+invoke: $(VENV)/tools/.ready ## run one function in a container (FN=EmailFunction EVENT=events/email-batch.json)
 	@test -n "$(FN)" && test -n "$(EVENT)" || { echo "say which: make invoke FN=... EVENT=events/..."; exit 1; }
 	@$(SAM) local invoke $(FN) --event $(EVENT)
 
@@ -106,7 +106,7 @@ check: ## lint, types and test, as CI does
 # ---------------------------------------------------------------------------- upkeep
 
 COMPILE = $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header $(UPGRADE)
+	--no-header $(UPGRADE)
 SHIPPED := layers/common functions/channels/sms functions/channels/push
 
 # Locked for the tests, but not shipped: the Lambda runtime has it, or nothing we call imports it.

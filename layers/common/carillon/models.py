@@ -65,9 +65,17 @@ def _number_as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _hyphens(value: object) -> object:
+    return value.replace("_", "-") if isinstance(value, str) else value
+
+
 ChannelName = Annotated[Channel, BeforeValidator(_channel_spelling)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
-Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")]
+Locale = Annotated[
+    str,
+    BeforeValidator(_hyphens),
+    StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$"),
+]
 UserId = Annotated[
     str,
     BeforeValidator(_number_as_text),
