@@ -73,13 +73,13 @@ ChannelName = Annotated[Channel, BeforeValidator(_channel_spelling)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 Locale = Annotated[
     str,
-    BeforeValidator(_hyphens),
     StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$"),
+    BeforeValidator(_hyphens),
 ]
 UserId = Annotated[
     str,
-    BeforeValidator(_number_as_text),
     StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s/#]+$"),
+    BeforeValidator(_number_as_text),
 ]
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")]
 Priority = Annotated[int, BeforeValidator(_priority_word), Field(ge=1, le=10)]

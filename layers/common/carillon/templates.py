@@ -268,6 +268,7 @@ def save_first(tenant: str, code: str, language: str, parts: Parts) -> Template:
     """
     sources = parts.model_dump(mode="json", exclude_none=True)
     _check_parts(sources)
+    created_at = timestamp(now())
     items = [
         Template(
             tenant_key(tenant, code),
@@ -276,7 +277,7 @@ def save_first(tenant: str, code: str, language: str, parts: Parts) -> Template:
             version=1,
             default_locale=language,
             locales={language: sources},
-            created_at=timestamp(now()),
+            created_at=created_at,
         )
         for name in (slot(1), "active")
     ]
