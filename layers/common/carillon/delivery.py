@@ -163,7 +163,7 @@ def _deliver_all(channel: Channel, send: Send, message: Message, context: Lambda
     later: NotNowError | None = None
     for address in addresses:
         try:
-            _deliver(channel, send, Outgoing(message, address, {}), context)
+            _deliver(channel, send, message, address, context)
         except NotNowError as error:
             later = error
     if later:
@@ -177,20 +177,22 @@ def target_of(channel: Channel, address: str) -> str:
     return f"{channel.value}#{hashlib.sha256(address.encode()).hexdigest()[:12]}"
 
 
-def _deliver(channel: Channel, send: Send, outgoing: Outgoing, context: LambdaContext) -> None:
+def _deliver(
+    channel: Channel, send: Send, message: Message, address: str, context: LambdaContext
+) -> None:
     remaining = context.get_remaining_time_in_millis() / 1000
     if remaining < SEND_BUDGET:
         raise NotNowError
     # Rendered before it is claimed: a store that does not answer then holds no claim back.
-    content, fault = _render(outgoing.message, channel)
-    claim = _claim(outgoing.message, target_of(channel, outgoing.address), remaining)
+    content, fault = _render(message, channel)
+    claim = _claim(message, target_of(channel, address), remaining)
     if claim is None:
         return
     if fault:
         claim.end(State.FAILED, _error(Failure.PERMANENT, "not-renderable", fault))
         return
     try:
-        sent = _send_once(send, Outgoing(outgoing.message, outgoing.address, content))
+        sent = _send_once(send, Outgoing(message, address, content))
     except ProviderError as error:
         claim.fail(error)
     else:
