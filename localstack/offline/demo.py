@@ -119,7 +119,7 @@ def received(stack: Stack, notification: Json, token: str) -> dict[str, Json]:
     seen: dict[str, Json] = {}
     for entry in inbox:
         if entry["notification_id"] == mine:
-            seen["inapp"] = {**entry, "to": user, "received_at": entry["created_at"]}
+            seen["inapp"] = entry
     if stack.own_sandbox:
         messages = fetch("GET", f"{stack.sandbox}/messages?notification_id={mine}").json()
         seen |= {message["channel"]: message for message in messages}
@@ -144,14 +144,16 @@ def arrival(
     elif state not in ARRIVED:
         error = error or state
     at = seen or {}
+    # An inbox does not say when it was reached, nor does somebody else's provider: the status does.
+    received_at = at.get("received_at") or delivery["updated_at"]
     milliseconds = None
-    if "received_at" in at:
-        took = datetime.fromisoformat(at["received_at"]) - posted_at
+    if received_at:
+        took = datetime.fromisoformat(received_at) - posted_at
         milliseconds = round(took.total_seconds() * 1000)
     return Arrival(
         channel=delivery["channel"],
         state=state,
-        to=at.get("to") or "",
+        to=delivery["to"] or "",
         what=at.get("subject") or at.get("title") or at.get("body") or "",
         provider=delivery.get("provider") or "",
         message_id=delivery.get("provider_message_id") or "",

@@ -386,11 +386,12 @@ def test_run_json_is_for_its_owner_only(tmp_path: Path) -> None:
 # --- what reached whom -------------------------------------------------------------------------
 
 POSTED = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
-SEEN = {"to": "ada@example.com", "subject": "Hello", "received_at": "2026-11-21T12:00:00.250Z"}
+SEEN = {"subject": "Hello", "received_at": "2026-11-21T12:00:00.250Z"}
 
 
 def delivery(**changes: object) -> dict[str, object]:
-    return {"channel": "email", "status": "sent", "provider": "ses"} | changes
+    told = {"channel": "email", "status": "sent", "provider": "ses", "to": "ada@example.com"}
+    return told | {"updated_at": "2026-11-21T12:00:00.300Z"} | changes
 
 
 def test_a_delivery_seen_at_its_other_end_has_arrived() -> None:
@@ -406,7 +407,9 @@ def test_sent_but_not_seen_has_not_arrived() -> None:
 
 
 def test_sent_to_somebody_elses_provider_is_believed() -> None:
-    assert demo.arrival(delivery(), None, POSTED, can_look=False).arrived
+    arrival = demo.arrival(delivery(), None, POSTED, can_look=False)
+    assert arrival.arrived
+    assert (arrival.to, arrival.milliseconds) == ("ada@example.com", 300)
 
 
 @pytest.mark.parametrize("state", ["failed", "suppressed", "queued", "unknown"])
