@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.bench import clone, counting, figures, load, processes
+from benchmarks.bench import clone, counting, figures, load, main, processes
 from benchmarks.bench.counting import Call, Ledger, item_bytes, operation_of, write_units
 
 Json = dict[str, Any]
@@ -118,6 +118,27 @@ def test_calls_are_divided_by_who_has_the_connection() -> None:
 def test_the_stricter_count_of_write_units_is_held_against_the_budget() -> None:
     ledger = Ledger([Call(1, "dynamodb.PutItem", 200, units_by_rule=1, units_by_cloud=2.0)])
     assert ledger.write_units() == 2.0
+
+
+@pytest.mark.parametrize(
+    ("publishes", "units", "within"), [(10, 40, True), (10, 41, False), (11, 10, False)]
+)
+def test_the_budget_is_one_publish_and_four_write_units_each(
+    publishes: int, units: int, within: bool
+) -> None:
+    calls = [Call(1, "sns.Publish", 200)] * publishes
+    calls += [Call(1, "dynamodb.PutItem", 200, units_by_rule=1)] * units
+    found = main.cost(Ledger(calls), {1: "Notifications"}, count=10, batches=2)
+    assert found["within_budget"] is within
+    assert found["calls"]["intake"]["sns.Publish"] == publishes / 10
+    assert found["calls"]["polling"]["sqs.ReceiveMessage"] == 0.2
+
+
+@pytest.mark.parametrize("wrong", ["refused", "lost", "doubled", "strangers", "left_in_queues"])
+def test_anything_wrong_in_any_pass_fails_the_bench(wrong: str) -> None:
+    fine = dict.fromkeys(("refused", "lost", "doubled", "strangers", "left_in_queues"), 0)
+    assert main.all_well([fine, fine])
+    assert not main.all_well([fine, fine | {wrong: 1}])
 
 
 def test_what_a_single_put_says_it_consumed_reads_like_what_a_transaction_says() -> None:

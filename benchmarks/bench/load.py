@@ -1,0 +1,241 @@
+"""Sends notifications as fast as the API takes them, and looks at what came of each."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+
+from offline import cloud
+from offline.fetch import Answer, fetch
+from offline.problems import OfflineError
+from offline.stack import Stack
+
+USER = "bench-reader"
+ADDRESS = "reader@example.com"
+TEMPLATE = "bench-order-shipped"
+# A pass that stands still for this long has lost something.
+PATIENCE_SECONDS = 60.0
+_REQUEST_SECONDS = 40.0
+# The sandbox tells the time of each arrival, so looking seldom costs no exactness.
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Post:
+    """One request and its answer; `began` is the time of day, for comparing with arrivals."""
+
+    began: float
+    seconds: float
+    status: int
+    notification_id: str
+
+    @property
+    def ended(self) -> float:
+        """When the answer was there."""
+        return self.began + self.seconds
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a pass: exact, whatever the figures are."""
+
+    refused: int = 0
+    lost: int = 0
+    doubled: int = 0
+    strangers: int = 0
+
+    @property
+    def exact(self) -> bool:
+        """Whether each request was accepted and arrived once, and nothing else did."""
+        return not (self.refused or self.lost or self.doubled or self.strangers)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The posts of a pass and, by notification, when each arrived at the provider."""
+
+    concurrency: int
+    posts: list[Post]
+    arrivals: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def first(self) -> float:
+        """When the first request was sent."""
+        return min(post.began for post in self.posts)
+
+    @property
+    def accepted_per_second(self) -> float:
+        """First request to last answer."""
+        return len(self.posts) / (max(post.ended for post in self.posts) - self.first)
+
+    @property
+    def delivered_per_second(self) -> float:
+        """First request to last arrival."""
+        moments = [moment for moments in self.arrivals.values() for moment in moments]
+        return len(self.arrivals) / (max(moments) - self.first) if moments else 0.0
+
+    @property
+    def end_to_end(self) -> list[float]:
+        """Seconds from sending each request to its arrival."""
+        began = {post.notification_id: post.began for post in self.posts}
+        return [
+            min(moments) - began[notification]
+            for notification, moments in self.arrivals.items()
+            if notification in began
+        ]
+
+
+def register(stack: Stack) -> str:
+    """Make the client, the template and the user of the bench; returns the client's token."""
+    reply = _expect(
+        _call(stack, "POST", "clients", stack.admin_token, {"service_name": "bench"})
+    ).json()
+    token: str = reply["data"]["api_token"]
+    parts = {
+        "email": {
+            "subject": "Your order {{ order.number }} is on its way",
+            "html": "<p>Good news, {{ name }}!</p><ul>{% for item in order.lines %}"
+            "<li>{{ item.count }} &times; {{ item.name }}</li>{% endfor %}</ul>",
+            "text": "Good news, {{ name }}! Your order {{ order.number }} left us today.",
+        }
+    }
+    template = {"code": TEMPLATE, "language": "en", "parts": parts}
+    _expect(_call(stack, "POST", "templates", token, template))
+    user = {"email": ADDRESS, "full_name": "Reader", "locale": "en", "timezone": "UTC"}
+    _expect(_call(stack, "PUT", f"users/{USER}", token, user))
+    return token
+
+
+def request_body(number: int) -> dict[str, Any]:
+    """Return the request of one notification: one channel, one user, a template with variables."""
+    lines = [{"count": 2, "name": "Analytical Engine, small"}, {"count": 1, "name": "Punched card"}]
+    return {
+        "user_id": USER,
+        "channels": ["email"],
+        "template_code": TEMPLATE,
+        "variables": {"name": "Ada", "order": {"number": f"B-{number}", "lines": lines}},
+        "category": "orders",
+        "metadata": {"order_id": number},
+    }
+
+
+async def post_all(
+    stack: Stack, token: str, prefix: str, count: int, concurrency: int
+) -> list[Post]:
+    """Send `count` notifications, each with a key of its own, never more than so many at once."""
+    numbers = iter(range(count))
+    url = f"{stack.api}/api/v1/notifications"
+
+    async def one_caller(session: ClientSession) -> list[Post]:
+        return [
+            await _post(session, url, f"{prefix}-{number}", request_body(number))
+            for number in numbers
+        ]
+
+    async with ClientSession(
+        headers={"Authorization": f"Bearer {token}"},
+        connector=TCPConnector(limit=concurrency),
+        timeout=ClientTimeout(total=_REQUEST_SECONDS),
+    ) as session:
+        callers = [one_caller(session) for _ in range(concurrency)]
+        return [post for posts in await asyncio.gather(*callers) for post in posts]
+
+
+def run_pass(stack: Stack, token: str, prefix: str, count: int, concurrency: int) -> Pass:
+    """Send, and wait until everything has arrived or nothing comes any more."""
+    posts = asyncio.run(post_all(stack, token, prefix, count, concurrency))
+    wanted = {post.notification_id for post in posts if post.notification_id}
+    return Pass(concurrency, posts, await_arrivals(stack, wanted))
+
+
+def await_arrivals(stack: Stack, wanted: set[str]) -> dict[str, list[float]]:
+    """Return when each of these arrived; gives up once nothing has come for a while."""
+    seen: dict[str, list[float]] = {}
+    moved = time.monotonic()
+    while True:
+        before = len(seen)
+        seen = {name: moments for name, moments in arrivals(stack).items() if name in wanted}
+        if len(seen) > before:
+            moved = time.monotonic()
+        if len(seen) == len(wanted) or time.monotonic() - moved > PATIENCE_SECONDS:
+            return seen
+        time.sleep(_POLL_SECONDS)
+
+
+def arrivals(stack: Stack) -> dict[str, list[float]]:
+    """Return by notification when the sandbox took each message."""
+    found: dict[str, list[float]] = {}
+    for message in fetch("GET", f"{stack.sandbox}/messages").json():
+        moment = datetime.fromisoformat(message["received_at"]).timestamp()
+        found.setdefault(message["notification_id"], []).append(moment)
+    return found
+
+
+def provider_calls(stack: Stack) -> int:
+    """Return how many requests reached a provider, whatever it answered."""
+    return len(fetch("GET", f"{stack.sandbox}/requests").json())
+
+
+def await_empty_queues(stack: Stack) -> int:
+    """Wait until no message is left that could be delivered again; returns how many remain."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with cloud.client("sqs", stack.cloud) as sqs:
+        queues = sqs.list_queues().get("QueueUrls", [])
+        while (left := sum(_depth(sqs, queue) for queue in queues)) and (
+            time.monotonic() < deadline
+        ):
+            time.sleep(_POLL_SECONDS)
+    return left
+
+
+def tally(posts: Iterable[Post], arrived: Mapping[str, Sequence[float]]) -> Outcome:
+    """Hold what was sent against what arrived."""
+    sent = list(posts)
+    accepted = Counter(post.notification_id for post in sent if post.status == HTTPStatus.ACCEPTED)
+    # Two requests with keys of their own that got one id would be one notification lost.
+    return Outcome(
+        refused=len(sent) - accepted.total(),
+        lost=sum(count - 1 for count in accepted.values()) + len(accepted.keys() - arrived.keys()),
+        doubled=sum(len(moments) - 1 for moments in arrived.values()),
+        strangers=len(arrived.keys() - accepted.keys()),
+    )
+
+
+async def _post(session: ClientSession, url: str, key: str, body: dict[str, Any]) -> Post:
+    began, clock = time.time(), time.perf_counter()
+    try:
+        async with session.post(url, json=body, headers={"Idempotency-Key": key}) as answer:
+            content, status = await answer.read(), answer.status
+    except (ClientError, TimeoutError):
+        content, status = b"", 0
+    seconds = time.perf_counter() - clock
+    accepted = status == HTTPStatus.ACCEPTED
+    name = json.loads(content)["data"]["notification_id"] if accepted else ""
+    return Post(began, seconds, status, name)
+
+
+def _call(stack: Stack, method: str, path: str, token: str, body: dict[str, Any]) -> Answer:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    return fetch(
+        method, f"{stack.api}/api/v1/{path}", headers=headers, body=json.dumps(body).encode()
+    )
+
+
+def _expect(answer: Answer) -> Answer:
+    if not answer.ok:
+        raise OfflineError(f"preparing was answered {answer.status}: {answer.body[:500]!r}")
+    return answer
+
+
+def _depth(sqs: Any, queue: str) -> int:
+    names = ("", "NotVisible", "Delayed")
+    wanted = [f"ApproximateNumberOfMessages{name}" for name in names]
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=wanted)["Attributes"]
+    return sum(int(value) for value in attributes.values())
