@@ -136,6 +136,28 @@ def test_twenty_at_once_with_one_key_and_two_bodies_send_one_a_d03(api) -> None:
     assert len(api.arrived(notification_id)) == 1
 
 
+def test_writers_that_race_lose_nothing(api: Api) -> None:
+    """Each patch names another field: all of them are there in the end."""
+    assert api.call("PUT", "/api/v1/users/race", {}).status_code == 201
+    wanted = {
+        "full_name": "Ada King",
+        "locale": "fr",
+        "timezone": "Europe/Paris",
+        "email": "king@example.com",
+    }
+    start = threading.Barrier(len(wanted))
+
+    def change(field: str) -> int:
+        start.wait()
+        body = {field: wanted[field]}
+        return api.call("PATCH", "/api/v1/users/race", body).status_code
+
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        assert set(pool.map(change, wanted)) == {200}
+    data = api.call("GET", "/api/v1/users/race").json()["data"]
+    assert {field: data[field] for field in wanted} == wanted
+
+
 def test_a_failure_shows_in_the_status(api) -> None:
     body = {"channels": ["email"], "message": "x", "to": {"email": "rejected@sandbox.test"}}
     sent = api.send(body).json()["data"]["notification_id"]

@@ -205,7 +205,7 @@ def call() -> Call:
             event["requestContext"]["authorizer"] = dict(caller)
         answer = module.lambda_handler(event, Context())
         found = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
-        return Reply(answer["statusCode"], found, json.loads(answer["body"]))
+        return Reply(answer["statusCode"], found, json.loads(answer.get("body") or "{}"))
 
     return send
 

@@ -11,11 +11,14 @@ from carillon.models import (
     Answer,
     Channel,
     Page,
+    PreferencesPatch,
     PreferencesRequest,
     PushTokenRequest,
     UserId,
+    UserPatch,
     UserRequest,
 )
+from carillon.tables import Preferences, Profile, PushDevice
 
 app = http.api()
 User = Annotated[UserId, Path()]
@@ -64,7 +67,21 @@ class InboxEntry(BaseModel):
     created_at: str
 
 
-WRITE_REFUSALS = (400, 401, 403, 404, 413, 415, 422, 503)
+READ_REFUSALS = (400, 401, 403, 404, 503)
+WRITE_REFUSALS = (400, 401, 403, 404, 409, 412, 413, 415, 422, 503)
+
+
+@app.get(
+    "/api/v1/users/<user_id>",
+    summary="A user",
+    tags=["Users"],
+    responses=http.responses(Answer[UserOut], *READ_REFUSALS),
+)
+def read(user_id: User) -> Response[Answer[UserOut]]:
+    """Return the profile."""
+    profile = users.profile(http.caller(app).tenant, user_id)
+    headers = http.unless_current(app, profile.version)
+    return http.answer(app, _user(user_id, profile), "User found", headers=headers)
 
 
 @app.put(
@@ -76,24 +93,42 @@ WRITE_REFUSALS = (400, 401, 403, 404, 413, 415, 422, 503)
 )
 def put(user_id: User, request: Annotated[UserRequest, Body()]) -> Response[Answer[UserOut]]:
     """Keep the whole profile; 201 when the user is new."""
-    profile, created = users.put(http.caller(app).tenant, user_id, request)
-    out = UserOut(
-        user_id=user_id,
-        email=profile.email,
-        phone=profile.phone,
-        full_name=profile.full_name,
-        locale=profile.locale,
-        timezone=profile.timezone,
-        attributes=profile.attributes or {},
-        created_at=profile.created_at,
-        updated_at=profile.updated_at,
+    profile, created = users.put(
+        http.caller(app).tenant, user_id, request, http.expected_versions(app)
     )
     return http.answer(
         app,
-        out,
+        _user(user_id, profile),
         "User created" if created else "User replaced",
         status=201 if created else 200,
+        headers={"ETag": http.etag(profile.version)},
     )
+
+
+@app.patch(
+    "/api/v1/users/<user_id>",
+    summary="Change some fields of a user",
+    tags=["Users"],
+    responses=http.responses(Answer[UserOut], *WRITE_REFUSALS),
+)
+def patch(user_id: User, request: Annotated[UserPatch, Body()]) -> Response[Answer[UserOut]]:
+    """Change the fields given and keep the others."""
+    profile = users.patch(http.caller(app).tenant, user_id, request, http.expected_versions(app))
+    headers = {"ETag": http.etag(profile.version)}
+    return http.answer(app, _user(user_id, profile), "User changed", headers=headers)
+
+
+@app.get(
+    "/api/v1/users/<user_id>/preferences",
+    summary="A user's preferences",
+    tags=["Users"],
+    responses=http.responses(Answer[PreferencesOut], *READ_REFUSALS),
+)
+def read_preferences(user_id: User) -> Response[Answer[PreferencesOut]]:
+    """Return what the user wants to receive."""
+    kept = users.preferences(http.caller(app).tenant, user_id)
+    headers = http.unless_current(app, kept.version)
+    return http.answer(app, _preferences(kept), "Preferences found", headers=headers)
 
 
 @app.put(
@@ -106,12 +141,32 @@ def put_preferences(
     user_id: User, request: Annotated[PreferencesRequest, Body()]
 ) -> Response[Answer[PreferencesOut]]:
     """Keep what the user wants to receive."""
-    kept = users.put_preferences(http.caller(app).tenant, user_id, request)
-    return http.answer(
-        app,
-        PreferencesOut(channels=kept.channels, categories=kept.categories),
-        "Preferences replaced",
-    )
+    return _keep_preferences(user_id, request, "Preferences replaced")
+
+
+@app.patch(
+    "/api/v1/users/<user_id>/preferences",
+    summary="Change a user's channels or categories",
+    tags=["Users"],
+    responses=http.responses(Answer[PreferencesOut], *WRITE_REFUSALS),
+)
+def patch_preferences(
+    user_id: User, request: Annotated[PreferencesPatch, Body()]
+) -> Response[Answer[PreferencesOut]]:
+    """Replace ``channels`` or ``categories``, whichever is given."""
+    return _keep_preferences(user_id, request, "Preferences changed")
+
+
+@app.get(
+    "/api/v1/users/<user_id>/push-tokens",
+    summary="A user's devices",
+    tags=["Users"],
+    responses=http.responses(Answer[list[PushTokenOut]], *READ_REFUSALS),
+)
+def read_push_tokens(user_id: User) -> Response[Answer[list[PushTokenOut]]]:
+    """Return the devices registered for the user."""
+    found = users.devices(http.caller(app).tenant, user_id)
+    return http.answer(app, [_push_token(device) for device in found], "Devices found")
 
 
 @app.post(
@@ -126,15 +181,19 @@ def add_push_token(
 ) -> Response[Answer[PushTokenOut]]:
     """Register the device; the same token again is the same device."""
     device = users.add_device(http.caller(app).tenant, user_id, request)
-    out = PushTokenOut(
-        id=device.part.removeprefix("push#"),
-        fcm_token=device.fcm_token,
-        platform=device.platform,
-        device_id=device.device_id,
-        is_active=device.is_active,
-        created_at=device.created_at,
-    )
-    return http.answer(app, out, "Device registered", status=201)
+    return http.answer(app, _push_token(device), "Device registered", status=201)
+
+
+@app.delete(
+    "/api/v1/users/<user_id>/push-tokens/<token_id>",
+    summary="Forget a device",
+    tags=["Users"],
+    responses=http.no_content(*READ_REFUSALS),
+)
+def remove_push_token(user_id: User, token_id: Annotated[str, Path()]) -> Response[None]:
+    """Forget the device: nothing is pushed to it any more."""
+    users.remove_device(http.caller(app).tenant, user_id, token_id)
+    return http.nothing(app)
 
 
 @app.get(
@@ -164,6 +223,44 @@ def read_inbox(
         for item in found.items
     ]
     return http.page(app, entries, "Inbox", limit=limit, cursor=found.next_cursor)
+
+
+def _user(user_id: str, profile: Profile) -> UserOut:
+    return UserOut(
+        user_id=user_id,
+        email=profile.email,
+        phone=profile.phone,
+        full_name=profile.full_name,
+        locale=profile.locale,
+        timezone=profile.timezone,
+        attributes=profile.attributes or {},
+        created_at=profile.created_at,
+        updated_at=profile.updated_at,
+    )
+
+
+def _keep_preferences(
+    user_id: str, request: PreferencesRequest | PreferencesPatch, message: str
+) -> Response[Answer[PreferencesOut]]:
+    tenant = http.caller(app).tenant
+    kept = users.put_preferences(tenant, user_id, request, http.expected_versions(app))
+    headers = {"ETag": http.etag(kept.version)}
+    return http.answer(app, _preferences(kept), message, headers=headers)
+
+
+def _preferences(kept: Preferences) -> PreferencesOut:
+    return PreferencesOut(channels=kept.channels, categories=kept.categories)
+
+
+def _push_token(device: PushDevice) -> PushTokenOut:
+    return PushTokenOut(
+        id=device.part.removeprefix("push#"),
+        fcm_token=device.fcm_token,
+        platform=device.platform,
+        device_id=device.device_id,
+        is_active=device.is_active,
+        created_at=device.created_at,
+    )
 
 
 lambda_handler = http.handler(app)

@@ -3,6 +3,7 @@
 CarillonError
 ├── SettingMissingError      a function was deployed without a variable it needs
 ├── Problem                  a request we refuse; becomes problem+json (RFC 9457) in one place
+├── NotModified             a request that needs no answer but 304
 ├── RenderError              a template and its variables do not make a message
 ├── PoisonMessageError       a queue message nobody can process; parked in the dead-letter queue
 └── ProviderError            a provider call that did not end in a message id
@@ -65,6 +66,24 @@ def not_found(what: str, pointer: str = "") -> Problem:
     """Return the 404 for ``what``; a foreign resource gets exactly the same answer."""
     faults = [Fault(pointer, f"No such {what}")] if pointer else []
     return Problem(404, f"{what}-not-found", f"There is no such {what}", faults=faults)
+
+
+def precondition_failed() -> Problem:
+    """Return the 412 for a resource that is no longer what ``If-Match`` says."""
+    return Problem(
+        412,
+        "precondition-failed",
+        "The resource has changed since; read it again",
+        faults=[Fault("header:If-Match", "does not match")],
+    )
+
+
+class NotModified(CarillonError):  # noqa: N818 - HTTP calls it so, and it is no error
+    """The caller has the current representation already (304)."""
+
+    def __init__(self, etag: str) -> None:
+        super().__init__(etag)
+        self.etag = etag
 
 
 class RenderError(CarillonError):

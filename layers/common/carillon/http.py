@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel
 from pynamodb.exceptions import PynamoDBException
 
-from carillon.errors import Fault, Problem
+from carillon.errors import Fault, NotModified, Problem
 from carillon.identity import ADMIN, Caller
 from carillon.log import logger, trace
 from carillon.models import MAX_BODY_BYTES, Answer, Meta, Page, PageMeta
@@ -34,6 +34,7 @@ Handler = Callable[[Json, Any], Json]
 
 PROBLEM = "application/problem+json"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_ETAG = re.compile(r'"\d{1,18}"')
 _BODY_KEY = "_json"
 
 
@@ -72,6 +73,7 @@ def api() -> APIGatewayRestResolver:
     """Return a resolver that validates by the routes' types and answers errors as problems."""
     app = APIGatewayRestResolver(enable_validation=True)
     app.exception_handler(Problem)(_problem)
+    app.exception_handler(NotModified)(_not_modified)
     app.exception_handler(RequestValidationError)(
         lambda error: _problem(invalid_request(error.errors()))
     )
@@ -214,6 +216,11 @@ def page(
     return _enveloped(data, message, meta, 200, headers)
 
 
+def nothing(app: APIGatewayRestResolver) -> Response[None]:
+    """Return 204."""
+    return Response(status_code=204, headers={"X-Correlation-ID": correlation_id(app)})
+
+
 def _enveloped(
     data: object, message: str, meta: Meta, status: int, headers: Mapping[str, str]
 ) -> Response[Any]:
@@ -224,6 +231,36 @@ def _enveloped(
         headers={"X-Correlation-ID": meta.correlation_id, **headers},
         body={"data": data, "message": message, "meta": meta},
     )
+
+
+def etag(version: float) -> str:
+    """Return the entity tag of a resource's version."""
+    return f'"{int(version)}"'
+
+
+def expected_versions(app: APIGatewayRestResolver) -> frozenset[int] | None:
+    """Return the versions ``If-Match`` takes for current; None when it asks for none or any."""
+    tags = _tags(app, "if-match")
+    if not tags or "*" in tags:
+        return None
+    return frozenset(int(tag.strip('"')) for tag in tags if _ETAG.fullmatch(tag))
+
+
+def unless_current(app: APIGatewayRestResolver, version: float) -> dict[str, str]:
+    """Return the ETag header; raises NotModified when ``If-None-Match`` names the version."""
+    tag = etag(version)
+    if {tag, "*", f"W/{tag}"} & _tags(app, "if-none-match"):
+        raise NotModified(tag)
+    return {"ETag": tag}
+
+
+def _tags(app: APIGatewayRestResolver, header: str) -> set[str]:
+    given = app.current_event.headers.get(header) or ""
+    return {tag.strip() for tag in given.split(",") if tag.strip()}
+
+
+def _not_modified(found: NotModified) -> Response[None]:
+    return Response(status_code=304, headers={"ETag": found.etag})
 
 
 def location(app: APIGatewayRestResolver, path: str) -> str:
@@ -266,6 +303,13 @@ def responses(
             "content": {PROBLEM: {"model": ProblemDocument}},
         }
     return documented
+
+
+def no_content(*refusals: int) -> dict[int, OpenAPIResponse]:
+    """Return the OpenAPI responses of a route that answers 204."""
+    documented = responses(ProblemDocument, *refusals)
+    del documented[200]
+    return {204: {"description": HTTPStatus(204).phrase}, **documented}
 
 
 def _refuse(problem: Problem, event: Mapping[str, Any]) -> Json:

@@ -275,6 +275,10 @@ class UserRequest(Strict):
         return self
 
 
+class UserPatch(UserRequest):
+    """PATCH /users/{id}: the fields to change; null empties one."""
+
+
 class PreferencesRequest(Strict):
     """PUT /users/{id}/preferences: what the user wants; silence means yes.
 
@@ -283,6 +287,10 @@ class PreferencesRequest(Strict):
 
     channels: dict[ChannelName, bool] = {}
     categories: dict[Name, bool | dict[ChannelName, bool]] = {}
+
+
+class PreferencesPatch(PreferencesRequest):
+    """PATCH /users/{id}/preferences: ``channels`` or ``categories``, whichever is to change."""
 
 
 class PushTokenRequest(Strict):

@@ -17,6 +17,7 @@ from pynamodb.attributes import (
     JSONAttribute,
     NumberAttribute,
     UnicodeAttribute,
+    VersionAttribute,
 )
 from pynamodb.connection import TableConnection
 from pynamodb.connection.base import Connection
@@ -140,6 +141,7 @@ class Profile(UserItem, discriminator="profile"):
     attributes = JSONAttribute(null=True)
     created_at = UnicodeAttribute()
     updated_at = UnicodeAttribute()
+    version = VersionAttribute()  # each write is made only over the version that was read
 
 
 class Preferences(UserItem, discriminator="preferences"):
@@ -148,6 +150,7 @@ class Preferences(UserItem, discriminator="preferences"):
     channels = JSONAttribute()
     categories = JSONAttribute()
     updated_at = UnicodeAttribute()
+    version = VersionAttribute()
 
 
 class PushDevice(UserItem, discriminator="push"):
