@@ -153,7 +153,7 @@ def test_a_lapsed_key_makes_a_new_notification_a_d06(send, prepared, monkeypatch
 def test_a_repeat_is_answered_even_when_the_template_is_gone(send, prepared) -> None:
     first = send()
     for item in prepared.items("TemplatesTable"):
-        key = {"key": item["key"], "slot": item["slot"]}
+        key = {"tenant": item["tenant"], "slot": item["slot"]}
         prepared.dynamodb.delete_item(TableName="TemplatesTable", Key=key)
     templates_module._active.cache_clear()
     again = send()

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from carillon.errors import RenderError
 from carillon.models import Channel, Inline
-from carillon.tables import Template
-from carillon.templates import (
+from carillon.rendering import (
     MAX_RENDERED,
     check_source,
-    choose_locale,
     inline_content,
     render_part,
     render_text,
 )
+from carillon.tables import Template
+from carillon.templates import choose_locale
 
 
 @pytest.mark.parametrize(
@@ -169,6 +169,6 @@ def test_inline_content_makes_a_part_or_says_why_not(message, title) -> None:
     ],
 )
 def test_the_locale_falls_back_to_its_language_and_then_to_the_default(wanted, chosen) -> None:
-    template = Template("t#c", "active", default_locale="en")
+    template = Template("t", "active#c", default_locale="en")
     template.locales = {"en": {}, "en-GB": {}, "de": {}}
     assert choose_locale(template, *wanted) == chosen

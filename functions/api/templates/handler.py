@@ -1,25 +1,45 @@
-"""POST /templates and GET /templates/{code}."""
+"""Templates: their versions, and the one in use."""
 
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Body, Path
+from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 from pydantic import BaseModel
 
 from carillon import http, templates
-from carillon.models import Answer, Channel, Name, TemplateRequest
+from carillon.models import (
+    ActivateRequest,
+    Answer,
+    Channel,
+    Name,
+    Parts,
+    TemplateRequest,
+    VersionRequest,
+)
 from carillon.tables import Template
 
 app = http.api()
+Code = Annotated[Name, Path()]
+
+READ_REFUSALS = (400, 401, 403, 404, 503)
+WRITE_REFUSALS = (400, 401, 403, 404, 412, 413, 415, 422, 503)
 
 
 class TemplateOut(BaseModel):
-    """A template's version in use: its parts by locale and channel."""
+    """A version of a template: its parts by locale and channel."""
 
     code: str
     version: int
     language: str
     locales: dict[str, dict[Channel, dict[str, str]]]
+    created_at: str
+
+
+class VersionOut(BaseModel):
+    """A version in the template's history."""
+
+    version: int
+    languages: list[str]
     created_at: str
 
 
@@ -34,24 +54,123 @@ class TemplateOut(BaseModel):
 )
 def create(request: Annotated[TemplateRequest, Body()]) -> Response[Answer[TemplateOut]]:
     """Check the template and keep it as version 1."""
-    parts = request.parts or templates.parts_of_content(request.code, request.content or "")
-    template = templates.save_first(http.caller(app).tenant, request.code, request.language, parts)
+    template = templates.create(
+        http.caller(app).tenant, request.code, request.language, _parts(request.code, request)
+    )
     where = http.location(app, f"/api/v1/templates/{template.code}")
     return http.answer(
-        app, _out(template), "Template created", status=201, headers={"Location": where}
+        app,
+        _out(template),
+        "Template created",
+        status=201,
+        headers={"Location": where, "ETag": http.etag(template.revision)},
     )
 
 
 @app.get(
-    "/api/v1/templates/<code>",
-    summary="The version of a template in use",
+    "/api/v1/templates",
+    summary="The templates in use, by code",
     tags=["Templates"],
-    responses=http.responses(Answer[TemplateOut], 400, 401, 403, 404, 503),
+    responses=http.responses(Answer[list[TemplateOut]], 401, 403, 503),
 )
-def read(code: Annotated[Name, Path()]) -> Response[Answer[TemplateOut]]:
-    """Return the version in use."""
-    template = templates.active(http.caller(app).tenant, code)
-    return http.answer(app, _out(template), "Template found")
+def read_all() -> Response[Answer[list[TemplateOut]]]:
+    """Return the version in use of every template."""
+    found = templates.in_use(http.caller(app).tenant)
+    return http.answer(app, [_out(template) for template in found], "Templates found")
+
+
+@app.get(
+    "/api/v1/templates/<code>",
+    summary="The version of a template in use, or another",
+    tags=["Templates"],
+    responses=http.responses(Answer[TemplateOut], *READ_REFUSALS),
+)
+def read(
+    code: Code, version: Annotated[int | None, Query(ge=1, le=99_999)] = None
+) -> Response[Answer[TemplateOut]]:
+    """Return the version in use, or the one asked for."""
+    tenant = http.caller(app).tenant
+    if version is not None:
+        return http.answer(
+            app, _out(templates.find_version(tenant, code, version)), "Version found"
+        )
+    template = templates.current(tenant, code)
+    headers = http.unless_current(app, template.revision)
+    return http.answer(app, _out(template), "Template found", headers=headers)
+
+
+@app.put(
+    "/api/v1/templates/<code>",
+    summary="Add a version and use it",
+    tags=["Templates"],
+    responses=http.responses(Answer[TemplateOut], *WRITE_REFUSALS, 428),
+)
+def add_version(
+    code: Code, request: Annotated[VersionRequest, Body()]
+) -> Response[Answer[TemplateOut]]:
+    """Keep other parts for one language; the other languages stay as they are in use."""
+    template = templates.add_version(
+        http.caller(app).tenant,
+        code,
+        request.language,
+        _parts(code, request),
+        http.required_versions(app),
+    )
+    return _changed(template, f"Version {template.version} added and used")
+
+
+@app.post(
+    "/api/v1/templates/<code>/activate",
+    summary="Use a version, forward or back",
+    tags=["Templates"],
+    responses=http.responses(Answer[TemplateOut], *WRITE_REFUSALS),
+)
+def activate(
+    code: Code, request: Annotated[ActivateRequest, Body()]
+) -> Response[Answer[TemplateOut]]:
+    """Accept notifications with this version from now on."""
+    template = templates.activate(
+        http.caller(app).tenant, code, request.version, http.expected_versions(app)
+    )
+    return _changed(template, f"Version {template.version} used")
+
+
+@app.get(
+    "/api/v1/templates/<code>/versions",
+    summary="A template's history",
+    tags=["Templates"],
+    responses=http.responses(Answer[list[VersionOut]], *READ_REFUSALS),
+)
+def read_versions(code: Code) -> Response[Answer[list[VersionOut]]]:
+    """Return every version, oldest first."""
+    history = [
+        VersionOut(
+            version=int(each.version), languages=sorted(each.locales), created_at=each.created_at
+        )
+        for each in templates.versions(http.caller(app).tenant, code)
+    ]
+    return http.answer(app, history, "Versions found")
+
+
+@app.delete(
+    "/api/v1/templates/<code>",
+    summary="Archive a template",
+    tags=["Templates"],
+    responses=http.no_content(*READ_REFUSALS, 412),
+)
+def archive(code: Code) -> Response[None]:
+    """Accept nothing with it any more; what was accepted is still sent."""
+    templates.archive(http.caller(app).tenant, code, http.expected_versions(app))
+    return http.nothing(app)
+
+
+def _parts(code: str, request: VersionRequest) -> Parts:
+    return request.parts or templates.parts_of_content(code, request.content or "")
+
+
+def _changed(template: Template, message: str) -> Response[Answer[TemplateOut]]:
+    headers = {"ETag": http.etag(template.revision)}
+    return http.answer(app, _out(template), message, headers=headers)
 
 
 def _out(template: Template) -> TemplateOut:

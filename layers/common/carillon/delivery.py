@@ -23,9 +23,10 @@ from carillon.aws import PROVIDER_TIMEOUT, sqs
 from carillon.errors import Failure, PoisonMessageError, ProviderError, RenderError
 from carillon.log import logger, trace
 from carillon.models import Channel, Message, State, now, timestamp
+from carillon.rendering import Content
 from carillon.settings import settings
 from carillon.tables import Delivery, expiry
-from carillon.templates import Content, content_for
+from carillon.templates import content_for
 
 SEND_BUDGET = PROVIDER_TIMEOUT + 5
 """Seconds a claimed send may need: the provider's timeout and the write of its outcome."""

@@ -246,6 +246,19 @@ def expected_versions(app: APIGatewayRestResolver) -> frozenset[int] | None:
     return frozenset(int(tag.strip('"')) for tag in tags if _ETAG.fullmatch(tag))
 
 
+def required_versions(app: APIGatewayRestResolver) -> frozenset[int]:
+    """Return the same of a change that must say what it changes; raises Problem (428)."""
+    expected = expected_versions(app)
+    if expected is None:
+        raise Problem(
+            428,
+            "precondition-required",
+            "Say with If-Match which version you change",
+            faults=[Fault("header:If-Match", "missing")],
+        )
+    return expected
+
+
 def unless_current(app: APIGatewayRestResolver, version: float) -> dict[str, str]:
     """Return the ETag header; raises NotModified when ``If-None-Match`` names the version."""
     tag = etag(version)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from carillon.errors import Fault, Problem
 from carillon.models import Message, now
+from carillon.rendering import Content
 from carillon.tables import InboxItem, create, expiry, tenant_key
-from carillon.templates import Content
 
 
 @dataclass(frozen=True, slots=True)

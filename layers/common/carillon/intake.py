@@ -29,15 +29,10 @@ from carillon.models import (
 )
 from carillon.publishing import publish
 from carillon.recipients import Recipient, Routing, resolve, route
+from carillon.rendering import inline_content, render_part
 from carillon.settings import settings
 from carillon.tables import Delivery, Notification, Template, create, expiry
-from carillon.templates import (
-    active,
-    choose_locale,
-    inline_content,
-    part_of,
-    render_part,
-)
+from carillon.templates import active, choose_locale, part_of
 
 MAX_KEY_GENERATIONS = 64
 

@@ -229,10 +229,9 @@ class Parts(Strict):
         return self
 
 
-class TemplateRequest(Strict):
-    """POST /templates: ``content`` is one text for every channel, ``parts`` one part for each."""
+class VersionRequest(Strict):
+    """PUT /templates/{code}: other parts for one language, as a new version."""
 
-    code: Name
     language: Locale = "en"
     content: Source | None = None
     parts: Parts | None = None
@@ -242,6 +241,18 @@ class TemplateRequest(Strict):
         if (self.content is None) == (self.parts is None):
             raise ValueError("give either content or parts")
         return self
+
+
+class TemplateRequest(VersionRequest):
+    """POST /templates: ``content`` is one text for every channel, ``parts`` one part for each."""
+
+    code: Name
+
+
+class ActivateRequest(Strict):
+    """POST /templates/{code}/activate: the version to use from now on."""
+
+    version: Annotated[int, Field(ge=1, le=99_999)]
 
 
 class ClientRequest(Strict):

@@ -4,7 +4,7 @@ Each class is one kind of item. Table names come from the settings when a table 
 Keys that belong to a tenant begin with it, so one tenant cannot name another's item.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
@@ -105,18 +105,22 @@ class ClientName(Item):
 
 
 class Template(Item):
-    """A version of a template, all its locales. "active" holds a copy of the version in use."""
+    """A version of a template, all its locales; or the copy of the version in use."""
 
     class Meta:
         table_name = _TableName("templates_table")
 
-    key = UnicodeAttribute(hash_key=True)  # "<tenant>#<code>"
-    slot = UnicodeAttribute(range_key=True)  # "active" or "v00001"
+    tenant = UnicodeAttribute(hash_key=True)
+    slot = UnicodeAttribute(range_key=True)  # "active#<code>" or "version#<code>#00001"
     code = UnicodeAttribute()
     version = NumberAttribute()
     default_locale = UnicodeAttribute()
     locales = JSONAttribute()  # locale -> channel -> part
     created_at = UnicodeAttribute()
+    # Of the copy in use only:
+    latest = NumberAttribute(null=True)  # the newest version's number
+    archived = BooleanAttribute(null=True)
+    revision = VersionAttribute()  # each write is made only over the revision that was read
 
 
 class UserItem(Item):
@@ -222,9 +226,14 @@ def tenant_key(tenant: str, name: str) -> str:
     return f"{tenant}#{name}"
 
 
-def slot(version: int) -> str:
-    """Return the range key of a template's version."""
-    return f"v{version:05d}"
+def active_slot(code: str) -> str:
+    """Return the range key of the template's copy in use."""
+    return f"active#{code}"
+
+
+def version_slot(code: str, version: int) -> str:
+    """Return the range key of a template's version: they sort by number."""
+    return f"version#{code}#{version:05d}"
 
 
 def expiry(moment: datetime) -> int:
@@ -232,19 +241,33 @@ def expiry(moment: datetime) -> int:
     return int(moment.timestamp()) + settings().retention_days * 86_400
 
 
+CONFLICTS = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
+
+
 def is_conflict(error: PutError | TransactWriteError) -> bool:
-    """Tell whether a write failed on its condition rather than on the store."""
+    """Tell whether a write lost to another rather than to the store."""
     if isinstance(error, TransactWriteError):
-        return any(r and r.code == "ConditionalCheckFailed" for r in error.cancellation_reasons)
+        return any(reason and reason.code in CONFLICTS for reason in error.cancellation_reasons)
     return error.cause_response_code == "ConditionalCheckFailedException"
 
 
 def create_all(*items: Item) -> bool:
     """Write new items in one transaction; False, and nothing written, when one exists already."""
+    return _write_all(new=items)
+
+
+def replace_all(changed: Item, *new: Item) -> bool:
+    """Write an item over the version that was read, and new ones, together; False on a conflict."""
+    return _write_all(new=new, changed=[changed])
+
+
+def _write_all(*, new: Sequence[Item], changed: Sequence[Item] = ()) -> bool:
     try:
         with TransactWrite(connection=_connection()) as transaction:
-            for item in items:
+            for item in new:
                 transaction.save(item, condition=_is_new(item))
+            for item in changed:
+                transaction.save(item)
     except TransactWriteError as error:
         if is_conflict(error):
             return False

@@ -1,221 +1,30 @@
-"""Templates: saved only when safe, found by version and locale, rendered per channel.
+"""Templates: immutable versions, the one in use, and the part of a channel and locale.
 
-Sandboxing keeps template code from escaping, not from burning time and memory, so a source is
-first held against an allow-list of its syntax: no calls, no multiplying or formatting operators,
-no assignments, imports or macros, loops over given data only, two deep
-(docs/adr/0004-template-safety.md). Names are looked up in the JSON data alone.
+A template's active item is a copy of the version in use, so that one read finds it. Its revision
+rises with every change, and each change is made only over the revision that was read.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
 
-import jinja2
-from jinja2 import nodes
-from jinja2.runtime import LoopContext
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from pydantic import JsonValue
+from carillon.errors import Fault, Problem, RenderError, not_found, precondition_failed
+from carillon.models import Channel, Message, Parts, TemplateRef, now, timestamp
+from carillon.rendering import Content, check_source, inline_content, render_part
+from carillon.tables import Template, active_slot, create_all, replace_all, version_slot
 
-from carillon.errors import Fault, Problem, RenderError, not_found
-from carillon.models import Channel, Inline, Message, Parts, TemplateRef, now, timestamp
-from carillon.tables import Template, create_all, slot, tenant_key
-
-MAX_RENDERED = 131_072
-"""Largest rendered part, in characters."""
-MAX_LOOP_DEPTH = 2
 ACTIVE_SECONDS = 5
 """How long a warm function may go on using a version after another was activated."""
 
-HEADINGS = frozenset({"subject", "title", "action_url"})
-"""Parts that become header fields or one-line texts: no line breaks of any kind."""
-LINE_BREAK = re.compile("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
-
-FILTERS = frozenset(
-    [
-        "abs",
-        "capitalize",
-        "d",
-        "default",
-        "e",
-        "escape",
-        "first",
-        "float",
-        "int",
-        "join",
-        "last",
-        "length",
-        "lower",
-        "round",
-        "striptags",
-        "title",
-        "trim",
-        "truncate",
-        "upper",
-        "urlencode",
-    ]
-)
-TESTS = frozenset(
-    ["defined", "undefined", "none", "number", "string", "boolean", "true", "false", "even", "odd"]
-)
-ALLOWED = (
-    nodes.Template,
-    nodes.Output,
-    nodes.TemplateData,
-    nodes.Name,
-    nodes.Const,
-    nodes.Getattr,
-    nodes.Getitem,
-    nodes.Filter,
-    nodes.Test,
-    nodes.If,
-    nodes.For,
-    nodes.CondExpr,
-    nodes.Compare,
-    nodes.Operand,
-    nodes.And,
-    nodes.Or,
-    nodes.Not,
-    nodes.Add,
-    nodes.Sub,
-    nodes.Neg,
-    nodes.Concat,
-    nodes.Keyword,
-)
-
-Content = dict[str, str]
-"""A channel's rendered part: its fields by name."""
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    """Looks names up in data only: ``user.items`` is the data's, never a bound method."""
-
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if isinstance(obj, LoopContext):
-            return super().getattr(obj, attribute)
-        return self.getitem(obj, attribute)
-
-    def getitem(self, obj: Any, argument: Any) -> Any:
-        if isinstance(obj, jinja2.Undefined):
-            return obj[argument]  # raises, and names what was missing first
-        if isinstance(obj, dict | list | str):
-            try:
-                return obj[argument]
-            except (LookupError, TypeError):
-                pass
-        return self.undefined(obj=obj, name=str(argument))
-
-
-@lru_cache(maxsize=2)
-def _environment(html: bool) -> _Environment:
-    environment = _Environment(autoescape=html, undefined=jinja2.StrictUndefined, cache_size=0)
-    environment.globals.clear()
-    return environment
-
-
-@lru_cache(maxsize=512)
-def _compiled(source: str, html: bool) -> jinja2.Template:
-    return _environment(html).from_string(source)
-
-
-def check_source(source: str) -> None:
-    """Raise RenderError when ``source`` is not a template we would run."""
-    try:
-        tree = _environment(html=False).parse(source)
-    except jinja2.TemplateSyntaxError as error:
-        raise RenderError(f"line {error.lineno}: {error.message}") from None
-    except RecursionError:
-        raise RenderError("nested too deeply") from None
-    _check_node(tree, depth=0)
-
-
-def _check_node(node: nodes.Node, depth: int) -> None:
-    if not isinstance(node, ALLOWED):
-        raise RenderError(f"line {node.lineno}: {type(node).__name__.lower()} is not allowed")
-    if isinstance(node, nodes.Filter) and node.name not in FILTERS:
-        raise RenderError(f"line {node.lineno}: there is no filter {node.name!r}")
-    if isinstance(node, nodes.Test) and node.name not in TESTS:
-        raise RenderError(f"line {node.lineno}: there is no test {node.name!r}")
-    if isinstance(node, nodes.For):
-        depth += 1
-        _check_loop(node, depth)
-    for child in node.iter_child_nodes():
-        _check_node(child, depth)
-
-
-def _check_loop(loop: nodes.For, depth: int) -> None:
-    if depth > MAX_LOOP_DEPTH:
-        raise RenderError(f"line {loop.lineno}: loops may be {MAX_LOOP_DEPTH} deep")
-    if loop.recursive or not isinstance(loop.iter, nodes.Name | nodes.Getattr | nodes.Getitem):
-        raise RenderError(f"line {loop.lineno}: a loop goes over a variable")
-
-
-def render_text(source: str, variables: Mapping[str, JsonValue], *, html: bool = False) -> str:
-    """Render one source; raises RenderError, with the name of a variable that is missing."""
-    size, pieces = 0, []
-    try:
-        for piece in _compiled(source, html).generate(variables):
-            size += len(piece)
-            if size > MAX_RENDERED:
-                raise RenderError(f"renders to more than {MAX_RENDERED} characters")
-            pieces.append(piece)
-    except jinja2.UndefinedError as error:
-        raise RenderError(str(error), _missing_name(str(error))) from None
-    except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError, LookupError) as error:
-        raise RenderError(str(error)) from None
-    return "".join(pieces)
-
-
-def _missing_name(message: str) -> str:
-    """Return the name in Jinja's "'name' is undefined"."""
-    found = re.fullmatch(r"'([^']*)' is undefined", message)
-    return found[1] if found else ""
-
-
-def render_part(part: Mapping[str, str], variables: Mapping[str, JsonValue]) -> Content:
-    """Render a part's fields; raises RenderError."""
-    content = {}
-    for field, source in part.items():
-        text = render_text(source, variables, html=field == "html")
-        if field in HEADINGS:
-            _check_heading(field, text)
-        content[field] = text
-    return content
-
-
-def _check_heading(field: str, text: str) -> None:
-    # boto3 lets CR and LF through into header fields.
-    if LINE_BREAK.search(text):
-        raise RenderError(f"{field} would have a line break")
-    if not text.strip():
-        raise RenderError(f"{field} would be empty")
-
-
-def inline_content(inline: Inline, channel: Channel) -> Content:
-    """Return content given in a request, as the channel's part; raises RenderError."""
-    title = inline.title or next(iter(inline.message.strip().splitlines()), "")[:78]
-    fields = {
-        Channel.EMAIL: {"subject": title, "text": inline.message},
-        Channel.SMS: {"text": inline.message},
-        Channel.PUSH: {"title": title, "body": inline.message},
-        Channel.INAPP: {"title": title, "body": inline.message},
-    }[channel]
-    for field in HEADINGS & fields.keys():
-        _check_heading(field, fields[field])
-    return fields
-
 
 def content_for(message: Message, channel: Channel) -> Content:
-    """Render what ``message`` says on ``channel``; raises RenderError, Problem when it is gone."""
+    """Render what ``message`` says on ``channel``; raises RenderError."""
     if message.inline is not None:
         return inline_content(message.inline, channel)
     if message.template is None:
         raise RenderError("the message has neither template nor text")
     template = version(message.tenant, message.template)
-    return render_part(
-        part_of(template, message.template.locale, channel),
-        message.variables,
-    )
+    part = part_of(template, message.template.locale, channel)
+    return render_part(part, message.variables)
 
 
 def part_of(template: Template, locale: str, channel: Channel) -> dict[str, str]:
@@ -236,54 +45,113 @@ def choose_locale(template: Template, *wanted: str | None) -> str:
 
 
 def active(tenant: str, code: str) -> Template:
-    """Return the version in use; raises Problem (404) when there is no such template."""
-    return _active(tenant_key(tenant, code), int(now().timestamp()) // ACTIVE_SECONDS)
+    """Return the version in use, at most ACTIVE_SECONDS old; raises Problem (404)."""
+    return _active(tenant, code, int(now().timestamp()) // ACTIVE_SECONDS)
 
 
 @lru_cache(maxsize=256)
-def _active(key: str, _bucket: int) -> Template:
-    try:
-        return Template.get(key, "active", consistent_read=True)
-    except Template.DoesNotExist:
-        raise not_found("template", "#/template_code") from None
+def _active(tenant: str, code: str, _bucket: int) -> Template:
+    return current(tenant, code, "#/template_code")
 
 
-@lru_cache(maxsize=256)
-def _version(key: str, number: int) -> Template:
+def current(tenant: str, code: str, pointer: str = "path:code") -> Template:
+    """Return the version in use, read now; raises Problem (404), an archived one included."""
     try:
-        return Template.get(key, slot(number))
+        found = Template.get(tenant, active_slot(code), consistent_read=True)
     except Template.DoesNotExist:
-        raise RenderError(f"version {number} of the template is gone") from None
+        raise not_found("template", pointer) from None
+    if found.archived:
+        raise not_found("template", pointer)
+    return found
 
 
 def version(tenant: str, ref: TemplateRef) -> Template:
     """Return the version a notification was accepted with. It never changes, so it is kept."""
-    return _version(tenant_key(tenant, ref.code), ref.version)
+    return _version(tenant, ref.code, ref.version)
 
 
-def save_first(tenant: str, code: str, language: str, parts: Parts) -> Template:
+@lru_cache(maxsize=256)
+def _version(tenant: str, code: str, number: int) -> Template:
+    try:
+        return Template.get(tenant, version_slot(code, number))
+    except Template.DoesNotExist:
+        raise RenderError(f"version {number} of the template is gone") from None
+
+
+def find_version(tenant: str, code: str, number: int) -> Template:
+    """Return a version of a template; raises Problem (404)."""
+    current(tenant, code)
+    try:
+        return _version(tenant, code, number)
+    except RenderError:
+        raise not_found("template-version", "version") from None
+
+
+def versions(tenant: str, code: str) -> list[Template]:
+    """Return every version, oldest first; raises Problem (404)."""
+    current(tenant, code)
+    prefix = version_slot(code, 0)[: -len("00000")]
+    return list(Template.query(tenant, Template.slot.startswith(prefix), consistent_read=True))
+
+
+def in_use(tenant: str) -> Iterator[Template]:
+    """Yield the version in use of each of the tenant's templates, by code."""
+    found = Template.query(tenant, Template.slot.startswith(active_slot("")))
+    return (template for template in found if not template.archived)
+
+
+def create(tenant: str, code: str, language: str, parts: Parts) -> Template:
     """Create a template; raises Problem: 422 when a part is not safe, 409 when the code is taken.
 
     Writes the immutable version 1 and the copy in use, together.
     """
-    sources = parts.model_dump(mode="json", exclude_none=True)
-    _check_parts(sources)
-    created_at = timestamp(now())
-    items = [
-        Template(
-            tenant_key(tenant, code),
-            name,
-            code=code,
-            version=1,
-            default_locale=language,
-            locales={language: sources},
-            created_at=created_at,
-        )
-        for name in (slot(1), "active")
-    ]
-    if not create_all(*items):
+    first = Template(
+        tenant,
+        version_slot(code, 1),
+        code=code,
+        version=1,
+        default_locale=language,
+        locales={language: _checked(parts)},
+        created_at=timestamp(now()),
+    )
+    if not create_all(first, _copy_in_use(first, latest=1)):
         raise Problem(409, "template-exists", f"There is a template {code} already")
-    return items[0]
+    return current(tenant, code)
+
+
+def add_version(
+    tenant: str, code: str, language: str, parts: Parts, expected: frozenset[int]
+) -> Template:
+    """Add a version with other parts for one locale, and use it; raises Problem (404, 412, 422)."""
+    before = _expected(tenant, code, expected)
+    number = int(before.latest) + 1
+    added = Template(
+        tenant,
+        version_slot(code, number),
+        code=code,
+        version=number,
+        default_locale=before.default_locale,
+        locales={**before.locales, language: _checked(parts)},
+        created_at=timestamp(now()),
+    )
+    return _use(before, added, latest=number, new=added)
+
+
+def activate(
+    tenant: str, code: str, number: int, expected: frozenset[int] | None = None
+) -> Template:
+    """Use a version, an older one too; raises Problem (404, 412)."""
+    before = _expected(tenant, code, expected)
+    chosen = find_version(tenant, code, number)
+    return _use(before, chosen, latest=int(before.latest))
+
+
+def archive(tenant: str, code: str, expected: frozenset[int] | None = None) -> None:
+    """Accept nothing with this template any more; what was accepted is still sent."""
+    before = _expected(tenant, code, expected)
+    before.archived = True
+    if not replace_all(before):
+        raise precondition_failed()
 
 
 def parts_of_content(code: str, content: str) -> Parts:
@@ -299,12 +167,45 @@ def parts_of_content(code: str, content: str) -> Parts:
     )
 
 
-def _check_parts(sources: Mapping[str, Mapping[str, str]]) -> None:
+def _expected(tenant: str, code: str, expected: frozenset[int] | None) -> Template:
+    before = current(tenant, code)
+    if expected is not None and before.revision not in expected:
+        raise precondition_failed()
+    return before
+
+
+def _use(
+    before: Template, chosen: Template, *, latest: int, new: Template | None = None
+) -> Template:
+    after = _copy_in_use(chosen, latest)
+    after.revision = before.revision
+    if not replace_all(after, *([new] if new else [])):
+        raise precondition_failed()
+    return after
+
+
+def _copy_in_use(chosen: Template, latest: int) -> Template:
+    return Template(
+        chosen.tenant,
+        active_slot(chosen.code),
+        code=chosen.code,
+        version=chosen.version,
+        default_locale=chosen.default_locale,
+        locales=chosen.locales,
+        created_at=chosen.created_at,
+        latest=latest,
+    )
+
+
+def _checked(parts: Parts) -> dict[str, dict[str, str]]:
+    """Return the parts' sources; raises Problem (422) when one is not safe to run."""
+    sources: dict[str, dict[str, str]] = parts.model_dump(mode="json", exclude_none=True)
     faults = [
         Fault(f"#/parts/{channel}/{field}", reason) for channel, field, reason in _unsafe(sources)
     ]
     if faults:
         raise Problem(422, "template-not-allowed", "The template cannot be accepted", faults=faults)
+    return sources
 
 
 def _unsafe(sources: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, str]]:
