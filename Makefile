@@ -11,6 +11,9 @@ FN           ?=
 EVENT        ?=
 
 SHELL := /bin/sh
+ifneq ($(words $(CURDIR)),1)
+  $(error make cannot work in a folder with a space in its path: $(CURDIR))
+endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 

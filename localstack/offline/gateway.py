@@ -85,11 +85,12 @@ def forwarded(request: web.Request) -> CIMultiDict[str]:
 
 
 def returned(headers: Iterable[tuple[str, str]], stage: str) -> CIMultiDict[str]:
-    """Return an answer's headers with `Location` as seen from outside, where no stage is."""
+    """Return an answer's headers with its addresses as seen from outside, where no stage is."""
     kept = end_to_end(headers)
-    location = kept.get("Location", "")
-    if location.startswith(f"/{stage}/"):
-        kept["Location"] = location.removeprefix(f"/{stage}")
+    for name, before in (("Location", ""), ("Link", "<")):
+        address = kept.get(name, "")
+        if address.startswith(f"{before}/{stage}/"):
+            kept[name] = before + address.removeprefix(f"{before}/{stage}")
     return kept
 
 
@@ -148,6 +149,7 @@ def main() -> None:
         port=options.port,
         access_log=None,
         print=None,
+        auto_decompress=False,
     )
 
 

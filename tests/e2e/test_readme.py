@@ -21,7 +21,7 @@ STEP = re.compile(
 MARK = "<<step>>"
 # What differs from run to run.
 VOLATILE = re.compile(
-    r"ntf_[a-z2-7]{26}"
+    r"ntf_[a-z2-7]{32}"
     r"|\d{4}-\d\d-\d\dT[\d:.]+Z"
     r"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     r"|[0-9a-f]{16}-#-000000"

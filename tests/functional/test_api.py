@@ -159,7 +159,7 @@ def test_putting_a_user_again_replaces_the_whole_profile(cloud, call, sample) ->
     [
         ({"email": "nobody"}, "#/email"),
         ({"phone": "12345"}, "#/phone"),
-        ({"timezone": "Mars/Olympus"}, "#"),
+        ({"timezone": "Mars/Olympus"}, "#/timezone"),
         ({"locale": "x"}, "#/locale"),
         ({"is_admin": True}, "#/is_admin"),
     ],
@@ -180,6 +180,22 @@ def test_the_same_device_again_is_the_same_device(cloud, call, sample) -> None:
     call(users, sample("users-put"))
     ids = {call(users, sample("users-push-token")).data["id"] for _ in range(2)}
     assert len(ids) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"channels": {"fax": True}}, "#/channels/fax"),
+        ({"channels": {"sms": "no"}}, "#/channels/sms"),
+        ({"categories": {"promo": {"fax": True}}}, "#/categories/promo"),
+        ({"categories": {"promo": 1}}, "#/categories/promo"),
+    ],
+)
+def test_a_bad_preference_is_pointed_at(cloud, call, sample, body, pointer) -> None:
+    call(users, sample("users-put"))
+    reply = call(users, sample("users-put-preferences"), body=body)
+    assert reply.status == 422
+    assert reply.body["errors"][0]["pointer"] == pointer
 
 
 def test_preferences_are_kept_as_given(cloud, call, sample) -> None:
@@ -207,6 +223,14 @@ def test_the_inbox_is_paged_newest_first_without_gaps(cloud, call, sample) -> No
     assert seen == [f"ntf_{n}" for n in (4, 3, 2, 1, 0)]
 
 
+def test_a_page_that_is_the_last_leads_nowhere(cloud, call, sample) -> None:
+    call(users, sample("users-put"))
+    _fill_inbox(sample, 4)
+    for limit in (4, 5):
+        reply = call(users, sample("users-inbox"), query={"limit": str(limit)})
+        assert (len(reply.data), reply.body["meta"]["has_next"]) == (4, False)
+
+
 def test_an_inbox_entry_is_put_once_however_often_it_is_delivered(cloud, call, sample) -> None:
     call(users, sample("users-put"))
     for _ in range(3):
@@ -220,7 +244,7 @@ def test_a_bad_limit_is_refused(cloud, call, sample, query) -> None:
     assert (reply.status, reply.body["errors"][0]["pointer"]) == (400, "query:limit")
 
 
-@pytest.mark.parametrize("cursor", ["x", "!!", "W10", "eyJhIjogMX0", "é"])
+@pytest.mark.parametrize("cursor", ["x", "!!", "W10", "eyJhIjogMX0", "é", "IiI"])
 def test_a_cursor_that_is_not_ours_is_refused(cloud, call, sample, cursor) -> None:
     call(users, sample("users-put"))
     reply = call(users, sample("users-inbox"), query={"cursor": cursor})

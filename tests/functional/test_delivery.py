@@ -32,8 +32,8 @@ class Provider:
 
 
 def failing(failure: Failure, retry_after: float | None = None) -> Callable[[Outgoing], Sent]:
-    def fail(_: Outgoing) -> Sent:
-        raise ProviderError(failure, "code-1", "words", retry_after=retry_after)
+    def fail(out: Outgoing) -> Sent:
+        raise ProviderError(failure, "code-1", f"no to {out.address}", retry_after=retry_after)
 
     return fail
 
@@ -122,6 +122,10 @@ def test_every_other_message_of_the_batch_is_sent_when_one_is_poison_a_q04(
         ({"targets": {"fax": ["1"]}}, "targets"),
         ({"targets": {"sms": ["+14155552671"]}}, "no target for email"),
         ({"notification_id": None}, "notification_id"),
+        ({"template": None}, "either a template or a text"),
+        ({"targets": {"email": ["a@example.com", "b@example.com"]}}, "only push"),
+        ({"targets": {"email": ["a@example.com\r\nBcc: b@example.com"]}}, "targets"),
+        ({"targets": {"email": []}}, "targets"),
     ],
 )
 def test_a_message_nobody_understands_is_parked_with_its_reason_a_q13(
@@ -251,6 +255,110 @@ def test_a_late_success_is_recorded_though_the_lease_has_passed_on(queue, work, 
     assert (done.state, done.provider_message_id) == (State.SENT, "from-a")
 
 
+def test_a_success_of_another_is_never_undone_by_ours_a_q14(queue, work, provider) -> None:
+    """Worker A's lease lapsed and we took over; A reports success while our call fails."""
+    for failure in Failure:
+        _claimed(queue.message, lease_until=int(time.time()) - 1)
+
+        def fail(out: Outgoing, failure: Failure = failure) -> Sent:
+            Delivery(queue.message["notification_id"], "email").update(
+                actions=[
+                    Delivery.state.set(State.SENT),
+                    Delivery.provider_message_id.set("from-a"),
+                ]
+            )
+            raise ProviderError(failure, "x", f"no mail to {out.address}")
+
+        provider.does = fail
+        work(queue.one())
+        done = stored(queue.message)
+        assert (done.state, done.provider_message_id) == (State.SENT, "from-a"), failure
+
+
+def test_a_delivery_that_was_sent_meanwhile_is_not_taken_over(
+    queue, work, provider, monkeypatch
+) -> None:
+    """Between our reading the lapsed lease and our update, its holder reports success."""
+    _claimed(queue.message, lease_until=int(time.time()) - 1)
+    take_over = delivery._take_over
+
+    def too_late(*told: Any) -> Any:
+        Delivery(queue.message["notification_id"], "email").update(
+            actions=[Delivery.state.set(State.SENT)]
+        )
+        return take_over(*told)
+
+    monkeypatch.setattr(delivery, "_take_over", too_late)
+    assert len(work(queue.one())) == 1
+    assert not provider.calls
+    assert stored(queue.message).state == State.SENT
+
+
+def test_workers_that_die_in_every_call_spend_the_attempts_too(queue, work, provider) -> None:
+    for _ in range(12):
+        _lapse(queue.message)
+        work(queue.one())
+        # As if the process had died in the call: the claim stays as it was.
+        if stored(queue.message).state == State.SENT:
+            Delivery(queue.message["notification_id"], "email").update(
+                actions=[Delivery.state.set(State.SENDING)]
+            )
+    assert len(provider.calls) == 4
+    assert stored(queue.message).state == State.UNKNOWN
+
+
+def test_a_claim_whose_answer_was_lost_is_ours_all_the_same(
+    queue, work, provider, monkeypatch
+) -> None:
+    update = delivery._update
+
+    def lose_the_answer(*told: Any) -> bool:
+        monkeypatch.setattr(delivery, "_update", update)
+        assert update(*told)
+        return False
+
+    monkeypatch.setattr(delivery, "_update", lose_the_answer)
+    assert work(queue.one()) == []
+    done = stored(queue.message)
+    assert (done.state, done.attempts, done.maybe_sent) == (State.SENT, 1, None)
+
+
+def test_time_lost_in_the_claim_starts_no_call(queue, provider, context, monkeypatch) -> None:
+    claim = delivery._claim
+
+    def slow(*told: Any) -> Any:
+        context.remaining_ms = 1000
+        return claim(*told)
+
+    monkeypatch.setattr(delivery, "_claim", slow)
+    assert consumer(Channel.EMAIL, provider)(queue.one(), context)["batchItemFailures"]
+    assert not provider.calls
+    assert stored(queue.message).attempts == 0
+
+
+def test_the_longest_wait_of_several_devices_counts(queue, context, provider, monkeypatch) -> None:
+    provider.does = lambda out: failing(
+        Failure.THROTTLE if out.address == "a" else Failure.RETRY,
+        180 if out.address == "a" else None,
+    )(out)
+    seen: list[Json] = []
+    monkeypatch.setattr(delivery.sqs(), "change_message_visibility", lambda **t: seen.append(t))
+    consumer(Channel.PUSH, provider)(queue.one(targets={"push": ["a", "b"]}), context)
+    assert seen[0]["VisibilityTimeout"] >= 180
+
+
+def test_an_account_that_cannot_be_read_is_no_doubt_about_the_message(
+    queue, work, provider
+) -> None:
+    def send(_: Outgoing) -> Sent:
+        return delivery.configured(lambda: {}["account"])
+
+    provider.does = send
+    assert len(work(queue.one())) == 1
+    done = stored(queue.message)
+    assert (done.failure, done.attempts, done.maybe_sent) == (Failure.CONFIG, 0, None)
+
+
 def test_a_failure_is_not_recorded_by_who_no_longer_owns_the_claim(queue, work, provider) -> None:
     def stall(_: Outgoing) -> Sent:
         Delivery(queue.message["notification_id"], "email").update(
@@ -352,6 +460,14 @@ def test_no_address_gets_into_the_log(queue, work, provider, caplog) -> None:
     said = str([vars(line) for line in caplog.records])
     assert "ntf_" in said
     assert "ada@example.com" not in said
+
+
+def _lapse(message: Json) -> None:
+    try:
+        held = stored(message)
+    except Delivery.DoesNotExist:
+        return
+    held.update(actions=[Delivery.lease_until.set(1)])
 
 
 def _claimed(message: Json, lease_until: int) -> None:

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from carillon import aws, delivery
 from carillon.delivery import Outgoing, Sent
 from carillon.errors import Failure, ProviderError
-from carillon.models import Channel, Message
+from carillon.models import Channel, Inline, Message
 from carillon.settings import settings
 from functions.channels.email import handler as email
 from functions.channels.push import handler as push
@@ -93,8 +94,9 @@ def point(monkeypatch: pytest.MonkeyPatch, service_account: dict[str, str]) -> I
             ),
             "/carillon/test/fcm": json.dumps(service_account | {"token_uri": f"{url}/token"}),
         }
-        monkeypatch.setattr(sms, "secret", secrets.__getitem__)
-        monkeypatch.setattr(push, "secret", secrets.__getitem__)
+        read = cache(secrets.__getitem__)
+        for module in (sms, push, delivery):
+            monkeypatch.setattr(module, "secret", read)
         _forget()
 
     yield at
@@ -130,6 +132,7 @@ def outgoing(channel: str, address: str, notification_id: str) -> Outgoing:
         category="orders",
         priority=5,
         targets={Channel(channel): [address]},
+        inline=Inline(message="Hello"),
     )
     return Outgoing(message, address, CONTENT[channel])
 

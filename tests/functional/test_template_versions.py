@@ -133,3 +133,34 @@ def test_of_two_changes_of_one_revision_one_is_made(ask, monkeypatch) -> None:
     locales = ask("GET", PATH).data["locales"]
     assert sorted(locales) == ["en", "fr"]
     assert len(ask("GET", f"{PATH}/versions").data) == 2
+
+
+def test_rendering_shows_every_channel_and_sends_nothing(ask, prepared) -> None:
+    variables = {"name": "Ada", "order": {"number": "1", "arrives": "Monday", "lines": []}}
+    reply = ask("POST", f"{PATH}/render", {"variables": variables, "locale": "en-GB"})
+    assert (reply.status, reply.data["locale"], reply.data["version"]) == (200, "en", 1)
+    assert sorted(reply.data["parts"]) == ["email", "inapp", "push", "sms"]
+    assert reply.data["parts"]["push"] == {
+        "title": "On its way",
+        "body": "Order 1 arrives on Monday.",
+    }
+    assert not any(map(prepared.published, reply.data["parts"]))
+
+
+def test_rendering_one_channel_needs_only_its_variables(ask) -> None:
+    body = {"channel": "push", "variables": {"order": {"number": "1", "arrives": "x"}}}
+    assert list(ask("POST", f"{PATH}/render", body).data["parts"]) == ["push"]
+
+
+def test_a_missing_variable_is_named_when_rendering(ask) -> None:
+    reply = ask("POST", f"{PATH}/render", {"channel": "sms"})
+    assert (reply.status, reply.body["code"]) == (422, "variable-missing")
+    assert reply.body["errors"][0]["pointer"] == "#/variables/name"
+
+
+def test_rendering_a_part_that_is_not_there_is_refused(ask, tag) -> None:
+    ask("PUT", PATH, SHORT, If_Match=tag())
+    reply = ask("POST", f"{PATH}/render", {"channel": "email"})
+    assert (reply.status, reply.body["code"]) == (422, "template-part-missing")
+    older = ask("POST", f"{PATH}/render", {"channel": "email", "version": 1})
+    assert older.body["code"] == "variable-missing"

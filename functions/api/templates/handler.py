@@ -13,6 +13,7 @@ from carillon.models import (
     Channel,
     Name,
     Parts,
+    RenderRequest,
     TemplateRequest,
     VersionRequest,
 )
@@ -41,6 +42,15 @@ class VersionOut(BaseModel):
     version: int
     languages: list[str]
     created_at: str
+
+
+class Rendered(BaseModel):
+    """What a version of a template says, by channel."""
+
+    code: str
+    version: int
+    locale: str
+    parts: dict[Channel, dict[str, str]]
 
 
 @app.post(
@@ -133,6 +143,30 @@ def activate(
         http.caller(app).tenant, code, request.version, http.expected_versions(app)
     )
     return _changed(template, f"Version {template.version} used")
+
+
+@app.post(
+    "/api/v1/templates/<code>/render",
+    summary="What a template would say",
+    tags=["Templates"],
+    responses=http.responses(Answer[Rendered], *WRITE_REFUSALS),
+)
+def render(code: Code, request: Annotated[RenderRequest, Body()]) -> Response[Answer[Rendered]]:
+    """Render without sending: one channel, or all that the template has."""
+    tenant = http.caller(app).tenant
+    template = (
+        templates.find_version(tenant, code, request.version)
+        if request.version
+        else templates.current(tenant, code)
+    )
+    locale = templates.choose_locale(template, request.locale)
+    channels = [request.channel] if request.channel else map(Channel, template.locales[locale])
+    parts = {
+        channel: templates.preview(template, locale, channel, request.variables)
+        for channel in channels
+    }
+    rendered = Rendered(code=code, version=int(template.version), locale=locale, parts=parts)
+    return http.answer(app, rendered, "Template rendered")
 
 
 @app.get(

@@ -4,6 +4,7 @@ Errors: https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
 """
 
 import json
+from contextlib import suppress
 from functools import cache
 
 import firebase_admin
@@ -13,7 +14,7 @@ from requests import RequestException
 from requests.adapters import HTTPAdapter
 
 from carillon.aws import PROVIDER_TIMEOUT, secret
-from carillon.delivery import Outgoing, Sent, consumer
+from carillon.delivery import Outgoing, Sent, configured, consumer
 from carillon.errors import Failure, ProviderError, by_status
 from carillon.models import Channel
 from carillon.settings import settings
@@ -33,6 +34,7 @@ FAILURES = {
 
 def send(outgoing: Outgoing) -> Sent:
     """Send to one device in one request; raises ProviderError."""
+    app = configured(_app)
     push = messaging.Message(
         token=outgoing.address,
         notification=messaging.Notification(
@@ -44,11 +46,12 @@ def send(outgoing: Outgoing) -> Sent:
         },
     )
     try:
-        name = messaging.send(push, app=_app())
+        name = messaging.send(push, app=app)
     except exceptions.FirebaseError as error:
         raise _failed(error) from error
     except GoogleAuthError as error:
         # Without an access token no request went to FCM.
+        _forget()
         raise ProviderError(Failure.CONFIG, type(error).__name__, "no access token") from error
     except (KeyError, TypeError, ValueError, RequestException) as error:
         raise ProviderError(Failure.UNKNOWN, type(error).__name__, "unreadable reply") from error
@@ -65,12 +68,23 @@ def _failed(error: exceptions.FirebaseError) -> ProviderError:
     if isinstance(error, exceptions.InvalidArgumentError) and "registration token" in str(error):
         failure = Failure.RECIPIENT
     wait = reply.headers.get("Retry-After", "")
+    if failure is Failure.CONFIG:
+        _forget()
     return ProviderError(
         failure,
-        error.code,
+        _code(error),
         str(error),
-        retry_after=float(wait) if wait.isdigit() else None,
+        retry_after=float(wait) if wait.isascii() and wait.isdecimal() else None,
     )
+
+
+def _code(error: exceptions.FirebaseError) -> str:
+    """Return FCM's own error code where it gives one, such as UNREGISTERED."""
+    try:
+        details = error.http_response.json()["error"]["details"]
+        return str(next(each["errorCode"] for each in details if "errorCode" in each))
+    except (KeyError, StopIteration, TypeError, ValueError):
+        return str(error.code)
 
 
 @cache
@@ -79,8 +93,20 @@ def _app() -> firebase_admin.App:
     app = firebase_admin.initialize_app(
         credentials.Certificate(account), {"httpTimeout": PROVIDER_TIMEOUT}
     )
-    _send_once(app)
+    try:
+        _send_once(app)
+    except Exception:
+        firebase_admin.delete_app(app)
+        raise
     return app
+
+
+def _forget() -> None:
+    """Begin anew with the account as it is kept now."""
+    secret.cache_clear()
+    _app.cache_clear()
+    with suppress(ValueError):
+        firebase_admin.delete_app(firebase_admin.get_app())
 
 
 def _send_once(app: firebase_admin.App) -> None:

@@ -13,7 +13,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 from carillon.aws import PROVIDER_TIMEOUT, secret
-from carillon.delivery import Outgoing, Sent, consumer
+from carillon.delivery import Outgoing, Sent, configured, consumer
 from carillon.errors import Failure, ProviderError, by_status
 from carillon.models import Channel
 from carillon.settings import settings
@@ -39,14 +39,9 @@ FAILURES = {
 
 def send(outgoing: Outgoing) -> Sent:
     """Send one text message in one request; raises ProviderError."""
-    account = _account()
-    sender = (
-        {"messaging_service_sid": account["messaging_service_sid"]}
-        if account.get("messaging_service_sid")
-        else {"from_": account["from"]}
-    )
+    client, sender = configured(lambda: (_client(), _sender()))
     try:
-        reply = _client().messages.create(
+        reply = client.messages.create(
             to=outgoing.address,
             body=outgoing.content["text"],
             **sender,
@@ -70,10 +65,20 @@ def _status_callback(notification_id: str) -> dict[str, str]:
     return {"status_callback": f"{base}/api/v1/hooks/twilio?{query}"}
 
 
+def _sender() -> dict[str, str]:
+    account = _account()
+    if account.get("messaging_service_sid"):
+        return {"messaging_service_sid": account["messaging_service_sid"]}
+    return {"from_": account["from"]}
+
+
 def _answered(error: TwilioRestException) -> ProviderError:
     failure = FAILURES.get(error.code or 0)
     if failure is None:
         failure = Failure.THROTTLE if error.status == 429 else by_status(error.status)  # noqa: PLR2004
+    if failure is Failure.CONFIG:
+        for cached in (secret, _account, _client):
+            cached.cache_clear()
     return ProviderError(failure, str(error.code or error.status), error.msg)
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 PROVIDER_TIMEOUT = 10
 """Seconds one provider request may take; the deadline check in delivery.py builds on it."""
 
-_OURS = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
+# Worst case nine seconds: a function must live to answer that a store is away.
+_OURS = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3})
 # One attempt is one HTTP request: boto3 would send the mail again after a read timeout.
 _PROVIDER = Config(
     connect_timeout=3, read_timeout=PROVIDER_TIMEOUT, retries={"total_max_attempts": 1}

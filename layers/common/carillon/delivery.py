@@ -12,14 +12,14 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from carillon.aws import PROVIDER_TIMEOUT, sqs
+from carillon.aws import PROVIDER_TIMEOUT, secret, sqs
 from carillon.errors import Failure, PoisonMessageError, ProviderError, RenderError
 from carillon.log import logger, trace
 from carillon.models import Channel, Message, State, now, timestamp
@@ -28,14 +28,16 @@ from carillon.settings import settings
 from carillon.tables import Delivery, expiry
 from carillon.templates import content_for
 
-SEND_BUDGET = PROVIDER_TIMEOUT + 5
-"""Seconds a claimed send may need: the provider's timeout and the write of its outcome."""
+T = TypeVar("T")
+
+SEND_BUDGET = 2 * PROVIDER_TIMEOUT + 10
+"""Seconds a claimed send may need: FCM asks for an access token first; then the outcome's write."""
 LEASE_MARGIN = 5
 """Seconds a lease outlives the function that holds it."""
 BACKOFF_BASE = 2.0
 BACKOFF_CAP = 900.0
-MAX_VISIBILITY = 43_200
-"""SQS's longest visibility timeout, in seconds."""
+MAX_VISIBILITY = 39_600
+"""Seconds: SQS's limit of twelve hours counts from the receive, so an hour less."""
 
 
 class LambdaContext(Protocol):
@@ -76,6 +78,12 @@ class NotNowError(Exception):
         self.floor = floor
         self.jitter = jitter
 
+    def longer(self, other: "NotNowError | None") -> "NotNowError":
+        """Return the wait that suits both."""
+        if other is None:
+            return self
+        return NotNowError(max(self.floor, other.floor), jitter=self.jitter or other.jitter)
+
 
 def consumer(channel: Channel, send: Send) -> Callable[[Mapping[str, Any], LambdaContext], Batch]:
     """Return the Lambda handler of ``channel``'s queue, reporting partial batch failures."""
@@ -99,6 +107,7 @@ def _consume(
     channel: Channel, send: Send, record: Mapping[str, Any], context: LambdaContext
 ) -> bool:
     """Process one queue message; True when it is done with and may leave the queue."""
+    logger().set_correlation_id(None)
     try:
         return _process(channel, send, record, context)
     except Exception as error:  # noqa: BLE001 - logged, and the message stays
@@ -156,7 +165,7 @@ def _come_again(record: Mapping[str, Any], later: NotNowError) -> None:
 
 
 def _deliver_all(channel: Channel, send: Send, message: Message, context: LambdaContext) -> None:
-    """Deliver to each address of the channel; raises the latest NotNowError of them."""
+    """Deliver to each address of the channel; raises the longest NotNowError of them."""
     logger().set_correlation_id(message.correlation_id)
     addresses = message.targets.get(channel)
     if not addresses:
@@ -166,7 +175,7 @@ def _deliver_all(channel: Channel, send: Send, message: Message, context: Lambda
         try:
             _deliver(channel, send, message, address, context)
         except NotNowError as error:
-            later = error
+            later = error.longer(later)
     if later:
         raise later
 
@@ -181,16 +190,19 @@ def target_of(channel: Channel, address: str) -> str:
 def _deliver(
     channel: Channel, send: Send, message: Message, address: str, context: LambdaContext
 ) -> None:
-    remaining = context.get_remaining_time_in_millis() / 1000
-    if remaining < SEND_BUDGET:
-        raise NotNowError
     # Rendered before it is claimed: a store that does not answer then holds no claim back.
     content, fault = _render(message, channel)
+    remaining = _remaining(context)
+    if remaining < SEND_BUDGET:
+        raise NotNowError
     claim = _claim(message, target_of(channel, address), remaining)
     if claim is None:
         return
     if fault:
         claim.end(State.FAILED, _error(Failure.PERMANENT, "not-renderable", fault))
+        return
+    if _remaining(context) < SEND_BUDGET:
+        claim.fail(ProviderError(Failure.THROTTLE, "no-time-left", "the claim took too long"))
         return
     try:
         sent = _send_once(send, Outgoing(message, address, content))
@@ -200,12 +212,31 @@ def _deliver(
         claim.sent(sent)
 
 
+def _remaining(context: LambdaContext) -> float:
+    return context.get_remaining_time_in_millis() / 1000
+
+
 def _render(message: Message, channel: Channel) -> tuple[Content, str]:
     """Return the channel's content, or why there is none."""
     try:
         return content_for(message, channel), ""
     except RenderError as error:
         return {}, str(error)
+
+
+def configured(make: Callable[[], T]) -> T:
+    """Return what a provider needs before any request; raises ProviderError (CONFIG).
+
+    A secret that was no good is read anew the next time.
+    """
+    try:
+        return make()
+    except Exception as error:
+        secret.cache_clear()
+        logger().error("provider not configured", extra=trace(error))
+        raise ProviderError(
+            Failure.CONFIG, type(error).__name__, "the provider's account is not usable"
+        ) from error
 
 
 def _send_once(send: Send, outgoing: Outgoing) -> Sent:
@@ -244,13 +275,24 @@ def _claim(message: Message, target: str, remaining: float) -> "_Claim | None":
     if _update(delivery, actions, free):
         return _Claim(delivery, owner)
     delivery.refresh(consistent_read=True)
+    if delivery.owner == owner and delivery.state == State.SENDING:
+        return _Claim(delivery, owner)  # the first update was made, only its answer was lost
     if delivery.state != State.SENDING:
         return None
+    return _take_over(delivery, actions, owner)
+
+
+def _take_over(delivery: Delivery, actions: Sequence[Action], owner: str) -> "_Claim | None":
+    """Take a delivery whose holder's lease has lapsed; give it up when its attempts are spent."""
     lapsed_at = delivery.lease_until or 0
     if lapsed_at > time.time():
         raise NotNowError(lapsed_at - time.time() + 1)
-    actions.append(Delivery.maybe_sent.set(True))
-    if not _update(delivery, actions, Delivery.lease_until == lapsed_at):
+    still_held = (Delivery.lease_until == lapsed_at) & (Delivery.state == State.SENDING)
+    if delivery.attempts > settings().max_retries:
+        spent = _error(Failure.UNKNOWN, "no-outcome", "no attempt lived to tell its outcome")
+        _update(delivery, [Delivery.state.set(State.UNKNOWN), *spent], still_held)
+        return None
+    if not _update(delivery, [*actions, Delivery.maybe_sent.set(True)], still_held):
         raise NotNowError(LEASE_MARGIN)
     return _Claim(delivery, owner)
 
@@ -274,17 +316,24 @@ class _Claim:
 
     def sent(self, sent: Sent) -> None:
         """Record SENT: a fact, written even when the lease has passed to somebody else."""
+        logger().info("sent", extra={"provider_message_id": sent.provider_message_id})
         actions = [
             Delivery.provider.set(sent.provider),
             Delivery.provider_message_id.set(sent.provider_message_id),
             *_no_error(self.delivery),
         ]
-        if not self._write(State.SENT, actions, Delivery.owner == self.owner):
+        if not self._write(State.SENT, actions, self._held()):
             self._write(State.SENT, actions, Delivery.state != State.SENT)
 
     def end(self, state: State, error: list[Action]) -> None:
-        """Record a final state; only the owner may."""
-        self._write(state, error, Delivery.owner == self.owner)
+        """Record a final state; raises NotNowError when the claim has passed to somebody else."""
+        if not self._write(state, error, self._held()):
+            raise NotNowError(LEASE_MARGIN)
+
+    def _held(self) -> Condition:
+        """Condition that the claim is still ours: a late SENT of another ends it too."""
+        held: Condition = (Delivery.owner == self.owner) & (Delivery.state == State.SENDING)
+        return held
 
     def fail(self, error: ProviderError) -> None:
         """Record a failed call; raises NotNowError when another attempt is to be made."""
@@ -301,24 +350,23 @@ class _Claim:
             return
         if free:
             told.append(Delivery.attempts.set(self.delivery.attempts - 1))
-        self._write(State.RETRYING, told, Delivery.owner == self.owner)
+        self._write(State.RETRYING, told, self._held())
         raise NotNowError(error.retry_after or 0.0, jitter=True)
 
     def _failed_state(self) -> State:
         return State.UNKNOWN if self.delivery.maybe_sent else State.FAILED
 
     def _write(self, state: State, actions: list[Action], condition: Condition) -> bool:
+        told = {
+            "notification_id": self.delivery.notification_id,
+            "target": self.delivery.target,
+            "state": state,
+        }
+        logger().info("delivery", extra=told)  # before the write, which may fail
         done = [Delivery.state.set(state), Delivery.updated_at.set(timestamp(now()))]
         written = _update(self.delivery, [*done, *actions], condition)
-        logger().info(
-            "delivery",
-            extra={
-                "notification_id": self.delivery.notification_id,
-                "target": self.delivery.target,
-                "state": state,
-                "recorded": written,
-            },
-        )
+        if not written:
+            logger().warning("not recorded: the claim has passed on", extra=told)
         return written
 
 

@@ -5,6 +5,7 @@ CarillonError
 ├── Problem                  a request we refuse; becomes problem+json (RFC 9457) in one place
 ├── NotModified             a request that needs no answer but 304
 ├── RenderError              a template and its variables do not make a message
+├── PublishError            SNS did not take a notification (publishing.py)
 ├── PoisonMessageError       a queue message nobody can process; parked in the dead-letter queue
 └── ProviderError            a provider call that did not end in a message id
 """

@@ -14,10 +14,7 @@ from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from aws_lambda_powertools.event_handler.openapi.exceptions import (
-    RequestUnsupportedContentType,
-    RequestValidationError,
-)
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel
@@ -34,6 +31,7 @@ Handler = Callable[[Json, Any], Json]
 
 PROBLEM = "application/problem+json"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+MAX_DEPTH = 32
 _ETAG = re.compile(r'"\d{1,18}"')
 _BODY_KEY = "_json"
 
@@ -77,9 +75,6 @@ def api() -> APIGatewayRestResolver:
     app.exception_handler(RequestValidationError)(
         lambda error: _problem(invalid_request(error.errors()))
     )
-    app.exception_handler(RequestUnsupportedContentType)(
-        lambda _: _problem(Problem(415, "unsupported-media-type", "Send application/json"))
-    )
     app.exception_handler(NotFoundError)(
         lambda _: _problem(Problem(404, "route-not-found", "There is no such route"))
     )
@@ -106,6 +101,7 @@ def handler(app: APIGatewayRestResolver) -> Handler:
         logger().set_correlation_id(correlation)
         event[_BODY_KEY] = None
         try:
+            _check_content_type(event)
             event[_BODY_KEY] = read_body(event)
         except Problem as problem:
             answer = _refuse(problem, event)
@@ -133,22 +129,67 @@ def read_body(event: Json) -> Any:
     if not text:
         return None
     if event.get("isBase64Encoded"):
-        text = b64decode(text).decode("utf-8", "replace")
+        text = _decoded(text)
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BODY_BYTES:
-        raise Problem(413, "too-large", f"The body may have {MAX_BODY_BYTES} bytes")
+        text = f"The body may have {MAX_BODY_BYTES} bytes"
+        raise Problem(413, "too-large", text, faults=[Fault("#", text)])
     try:
         body = json.loads(text, parse_constant=_no_constant)
-        json.dumps(body, ensure_ascii=False).encode()
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        _check_depth(body, MAX_DEPTH)
     except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "not plain JSON"
+        reason = _why_not_json(error)
         raise Problem(
             400, "malformed-json", f"The body is not JSON: {reason}", faults=[Fault("#", reason)]
         ) from None
     if not isinstance(body, dict):
         raise Problem(
-            400, "malformed-json", "The body is not a JSON object", faults=[Fault("#", "object")]
+            400,
+            "malformed-json",
+            "The body is not a JSON object",
+            faults=[Fault("#", "must be an object, in braces")],
         )
     return body
+
+
+def _check_content_type(event: Json) -> None:
+    """Raise Problem (415) for a body that is not said to be JSON; said nothing, it is taken so."""
+    headers = event.get("headers") or {}
+    name = next((name for name in headers if name.lower() == "content-type"), None)
+    kind = headers[name].partition(";")[0].strip().lower() if name else ""
+    if event.get("body") and kind not in ("", "application/json"):
+        text = "Send application/json"
+        raise Problem(
+            415, "unsupported-media-type", text, faults=[Fault("header:Content-Type", text)]
+        )
+    if name:
+        headers[name] = "application/json"  # the resolver compares it as it is spelt
+
+
+def _decoded(text: str) -> str:
+    try:
+        return b64decode(text, validate=True).decode()
+    except ValueError:
+        raise Problem(400, "malformed-json", "The body is not base64 of UTF-8") from None
+
+
+def _why_not_json(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.pos}"
+    if isinstance(error, UnicodeEncodeError):
+        return "a lone surrogate is no character"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return str(error).partition(";")[0]
+
+
+def _check_depth(value: Any, left: int) -> None:
+    """Raise ValueError for JSON so deep that its next reader might refuse it."""
+    if not left:
+        raise ValueError("nested too deeply")
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            _check_depth(each, left - 1)
 
 
 def _no_constant(name: str) -> None:
@@ -169,7 +210,8 @@ def caller(app: APIGatewayRestResolver, *, admin: bool = False) -> Caller:
         raise Problem(401, "unauthorized", "Give an API token as Bearer") from None
     if admin != (who.scope == ADMIN):
         wanted = "the admin token" if admin else "a client's API token"
-        raise Problem(403, "forbidden", f"This takes {wanted}")
+        text = f"This takes {wanted}"
+        raise Problem(403, "forbidden", text, faults=[Fault("header:Authorization", text)])
     return who
 
 
@@ -366,5 +408,10 @@ def _pointer(place: tuple[str | int, ...]) -> str:
     where, *steps = place
     if where != "body":
         return ":".join(str(step) for step in place)
-    escaped = (str(step).replace("~", "~0").replace("/", "~1") for step in steps)
-    return "/".join(["#", *escaped])
+    named = (str(step) for step in steps if not _is_of_the_schema(step))
+    return "/".join(["#", *(name.replace("~", "~0").replace("/", "~1") for name in named)])
+
+
+def _is_of_the_schema(step: str | int) -> bool:
+    """Tell whether pydantic added this step: a union's branch or a mark for a mapping's key."""
+    return isinstance(step, str) and ("[" in step or step == "bool")

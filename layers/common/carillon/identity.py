@@ -68,7 +68,7 @@ def authenticate(token: str) -> Caller | None:
     if match is None:
         return Caller("admin", "default", ADMIN) if _is_admin(token) else None
     try:
-        key = ApiKey.get(f"key#{match[1]}")
+        key = ApiKey.get(f"key#{match[1]}", consistent_read=True)
     except ApiKey.DoesNotExist:
         return None
     if not hmac.compare_digest(bytes(key.digest), _digest(token)):

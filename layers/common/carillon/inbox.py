@@ -1,6 +1,7 @@
 """The in-app inbox: one conditional put per notification, read newest first."""
 
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ from carillon.errors import Fault, Problem
 from carillon.models import Message, now
 from carillon.rendering import Content
 from carillon.tables import InboxItem, create, expiry, tenant_key
+
+_POSITION = re.compile(r"[0-9TZ:.-]{24}#[a-z0-9_]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +44,14 @@ def page(tenant: str, user_id: str, limit: int, cursor: str | None) -> Page:
     found = InboxItem.query(
         user,
         scan_index_forward=False,
-        limit=limit,
-        page_size=limit,
+        limit=limit + 1,
+        page_size=limit + 1,
         last_evaluated_key=_start(user, cursor) if cursor else None,
     )
-    items = list(found)
-    more = found.last_evaluated_key is not None
-    return Page(items, _cursor(items[-1].position) if more and items else None)
+    items = list(found)  # one more than asked for tells whether there is a next page
+    following = len(items) > limit
+    items = items[:limit]
+    return Page(items, _cursor(items[-1].position) if following else None)
 
 
 def _cursor(position: str) -> str:
@@ -60,7 +64,7 @@ def _start(user: str, cursor: str) -> dict[str, dict[str, str]]:
         position = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError:
         position = None
-    if not isinstance(position, str) or not position.isascii():
+    if not isinstance(position, str) or not _POSITION.fullmatch(position):
         raise Problem(
             400,
             "bad-cursor",

@@ -1,12 +1,13 @@
 """Acceptance: decide, record once, publish once.
 
-The notification's id is derived from (client, idempotency key), so one conditional put is the
-idempotency key and the notification record at once.
+A notification is recorded at the place of its client and idempotency key, so one conditional put
+is the key and the notification at once.
 """
 
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from base64 import b32encode
 from collections.abc import Iterable
@@ -27,14 +28,17 @@ from carillon.models import (
     now,
     timestamp,
 )
-from carillon.publishing import publish
+from carillon.publishing import PublishError, publish
 from carillon.recipients import Recipient, Routing, resolve, route
-from carillon.rendering import inline_content, render_part
+from carillon.rendering import inline_content
 from carillon.settings import settings
-from carillon.tables import Delivery, Notification, Template, create, expiry
-from carillon.templates import active, choose_locale, part_of
+from carillon.tables import Delivery, Notification, create_over_lapsed, expiry
+from carillon.templates import active, choose_locale, preview
 
-MAX_KEY_GENERATIONS = 64
+MAX_MESSAGE_BYTES = 200_000
+"""Largest message, with every device of the user in it; SNS and SQS take 256 KiB."""
+RACES = 3
+_NOTIFICATION_ID = re.compile(r"ntf_([a-z2-7]{26})[a-z2-7]{6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,80 +64,96 @@ def accept(
     digest = canonical_digest(body)
     key = key or request.request_id
     request_id = key or secrets.token_urlsafe(16)
-    notification_id = _id(caller, request_id, 0)
+    place = _place(caller, request_id)
     try:
-        message, routing = _decide(caller, request, notification_id, correlation_id)
+        message, routing = _decide(caller, request, _id(place), correlation_id)
+        record = _record(place, message, routing, digest, request_id)
     except Problem:
         # The user or template may have gone since: a repeat still gets its first answer.
-        stored = _stored(notification_id) if key else None
+        stored = _live(place) if key else None
         if stored:
-            return _replay(stored, digest, request_id)
+            return _replay(stored, digest)
         raise
-    return _record(caller, message, routing, digest, request_id)
+    for _ in range(RACES):
+        if create_over_lapsed(record, int(now().timestamp())):
+            _publish(record, message, set(message.targets))
+            return Accepted(record, replayed=False)
+        if stored := _live(place):
+            return _replay(stored, digest)
+    raise Problem(503, "store-unavailable", "The key is being used; try again", retry_after=1)
 
 
 def _record(
-    caller: Caller, message: Message, routing: Routing, digest: bytes, request_id: str
-) -> Accepted:
-    moment = now()
-    for generation in range(MAX_KEY_GENERATIONS):
-        message = message.model_copy(
-            update={"notification_id": _id(caller, request_id, generation)}
-        )
-        body = message.model_dump_json(exclude_none=True, exclude_defaults=True)
-        record = Notification(
-            message.notification_id,
-            digest=digest,
-            request_id=request_id,
-            message=body,
-            withheld={c.value: list(why) for c, why in routing.withheld.items()} or None,
-            idempotent_until=int(moment.timestamp()) + settings().idempotency_ttl_seconds,
-            expires_at=expiry(moment),
-        )
-        if create(record):
-            if message.targets:
-                publish(message, body)
-            return Accepted(record, replayed=False)
-        stored = _stored(message.notification_id)
-        if stored and stored.idempotent_until > moment.timestamp():
-            return _replay(stored, digest, request_id)
-        _outlive(stored, record)
-    raise Problem(409, "key-exhausted", "This idempotency key was used too many times")
+    place: str, message: Message, routing: Routing, digest: bytes, request_id: str
+) -> Notification:
+    body = message.model_dump_json(exclude_none=True, exclude_defaults=True)
+    if len(body.encode()) > MAX_MESSAGE_BYTES:
+        raise Problem(413, "too-large", "The message and the recipient's devices are too large")
+    return Notification(
+        place,
+        notification_id=message.notification_id,
+        digest=digest,
+        request_id=request_id,
+        message=body,
+        withheld={c.value: list(why) for c, why in routing.withheld.items()} or None,
+        idempotent_until=int(now().timestamp()) + settings().idempotency_ttl_seconds,
+        expires_at=expiry(now()),
+    )
 
 
-def _outlive(stored: Notification | None, successor: Notification) -> None:
-    """Keep a lapsed record for as long as its successor's id is derived by stepping over it."""
-    if stored is not None:
-        stored.update(actions=[Notification.expires_at.set(successor.expires_at)])
+def _place(caller: Caller, request_id: str) -> str:
+    """Return where the notifications of one key of one client are recorded."""
+    seed = json.dumps([caller.tenant, caller.client_id, request_id])
+    return b32encode(hashlib.sha256(seed.encode()).digest())[:26].decode().lower()
 
 
-def _id(caller: Caller, request_id: str, generation: int) -> str:
-    """Id of the ``generation``-th notification under one key (the key may be used anew later)."""
-    seed = json.dumps([caller.tenant, caller.client_id, request_id, generation])
-    return "ntf_" + b32encode(hashlib.sha256(seed.encode()).digest())[:26].decode().lower()
+def _id(place: str) -> str:
+    """Return a new id: the place, and what tells it from others of the same key."""
+    return f"ntf_{place}{b32encode(secrets.token_bytes(4))[:6].decode().lower()}"
 
 
-def _stored(notification_id: str) -> Notification | None:
+def _stored(place: str) -> Notification | None:
     try:
-        return Notification.get(notification_id, consistent_read=True)
+        return Notification.get(place, consistent_read=True)
     except Notification.DoesNotExist:
         return None
 
 
-def _replay(stored: Notification, digest: bytes, request_id: str) -> Accepted:
+def _live(place: str) -> Notification | None:
+    """Return what the key stands for now; DynamoDB deletes what has lapsed some time after."""
+    stored = _stored(place)
+    return stored if stored and stored.idempotent_until > now().timestamp() else None
+
+
+def _replay(stored: Notification, digest: bytes) -> Accepted:
     if not hmac.compare_digest(bytes(stored.digest), digest):
         raise Problem(
             422,
             "idempotency-key-reused",
             "This idempotency key was used before, with another body",
-            faults=[Fault("header:Idempotency-Key", f"{request_id} belongs to another request")],
+            faults=[Fault("header:Idempotency-Key", "belongs to another request")],
         )
     message = message_of(stored)
     claimed = {item.target.partition("#")[0] for item in deliveries_of(stored)}
-    if not {channel.value for channel in message.targets} <= claimed:
-        # The first publish may have been lost; a claim makes a second one harmless.
-        publish(message, stored.message)
+    unclaimed = {channel for channel in message.targets if channel.value not in claimed}
+    # The first publish may have been lost; a claim makes a second one harmless.
+    _publish(stored, message, unclaimed)
     return Accepted(stored, replayed=True)
+
+
+def _publish(record: Notification, message: Message, channels: set[Channel]) -> None:
+    if not channels:
+        return
+    try:
+        publish(record.message, channels, message.correlation_id)
+    except PublishError as error:
+        raise Problem(
+            503,
+            "publish-failed",
+            "The notification was recorded but not queued;"
+            f" send it again with Idempotency-Key: {record.request_id}",
+            retry_after=5,
+        ) from error
 
 
 def _decide(
@@ -185,28 +205,9 @@ def _template(
     template = active(caller.tenant, request.template_code)
     locale = choose_locale(template, request.locale, recipient.locale)
     for channel in channels:
-        _try_render(template, locale, channel, request)
+        # Rendering is the one exact check of the variables, and costs 0.01 ms once compiled.
+        preview(template, locale, channel, request.variables)
     return TemplateRef(code=template.code, version=int(template.version), locale=locale)
-
-
-def _try_render(
-    template: Template, locale: str, channel: Channel, request: NotificationRequest
-) -> None:
-    """Rendering is the one exact check of the variables, and costs 0.01 ms once compiled."""
-    if channel.value not in template.locales[locale]:
-        place = request.channels.index(channel)
-        text = f"Template {template.code} has no part for {channel.value}"
-        raise Problem(
-            422, "template-part-missing", text, faults=[Fault(f"#/channels/{place}", text)]
-        )
-    try:
-        render_part(part_of(template, locale, channel), request.variables)
-    except RenderError as error:
-        code = "variable-missing" if error.variable else "not-renderable"
-        pointer = f"#/variables/{error.variable}" if error.variable else "#/variables"
-        raise Problem(
-            422, code, f"{channel.value}: {error}", faults=[Fault(pointer, str(error))]
-        ) from None
 
 
 def canonical_digest(body: Any) -> bytes:
@@ -228,20 +229,22 @@ def deliveries_of(record: Notification) -> list[Delivery]:
 
 def find(caller: Caller, notification_id: str) -> Notification:
     """Return the caller's notification; raises the same 404 for a foreign and a missing one."""
-    record = _stored(notification_id)
-    if record is None or message_of(record).client_id != caller.client_id:
+    match = _NOTIFICATION_ID.fullmatch(notification_id)
+    record = _stored(match[1]) if match else None
+    if record is None or record.notification_id != notification_id:
+        raise not_found("notification")
+    if message_of(record).client_id != caller.client_id:
         raise not_found("notification")
     return record
 
 
 def summary(states: Iterable[State]) -> str:
     """Return the notification's state from those of its deliveries (docs/guarantees.md)."""
-    found = set(states)
-    if found <= {State.SUPPRESSED, State.SKIPPED}:
+    ended = set(states) - {State.SUPPRESSED, State.SKIPPED}
+    if not ended:
         return "suppressed"
-    if found & OPEN_STATES:
-        return "accepted" if found & OPEN_STATES == found == {State.QUEUED} else "processing"
-    ended = found - {State.SUPPRESSED, State.SKIPPED}
+    if ended & OPEN_STATES:
+        return "accepted" if ended == {State.QUEUED} else "processing"
     if ended == {State.SENT}:
         return "completed"
     return "partially_failed" if State.SENT in ended else "failed"

@@ -9,11 +9,13 @@ from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
+    StrictBool,
     StringConstraints,
     model_validator,
 )
@@ -57,6 +59,8 @@ def _channel_spelling(value: object) -> object:
 
 
 def _priority_word(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a number from 1 to 10, or low, normal, high, critical")  # noqa: TRY004
     words = {"low": 2, "normal": 5, "high": 8, "critical": 10}
     return words.get(value, value) if isinstance(value, str) else value
 
@@ -69,6 +73,18 @@ def _hyphens(value: object) -> object:
     return value.replace("_", "-") if isinstance(value, str) else value
 
 
+def _each_once(channels: list[Channel]) -> list[Channel]:
+    if len(set(channels)) != len(channels):
+        raise ValueError("a channel is named twice")
+    return channels
+
+
+def _known_timezone(name: str) -> str:
+    if name not in _timezones():
+        raise ValueError("not a name of the IANA time zone database")
+    return name
+
+
 ChannelName = Annotated[Channel, BeforeValidator(_channel_spelling)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 Locale = Annotated[
@@ -78,12 +94,20 @@ Locale = Annotated[
 ]
 UserId = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s/#]+$"),
+    # What a path can name without being spelt otherwise, and is more than dots.
+    StringConstraints(
+        max_length=128, pattern=r"^[\w.~()'!*:@,;=+&$|^-]*\w[\w.~()'!*:@,;=+&$|^-]*$"
+    ),
     BeforeValidator(_number_as_text),
 ]
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")]
 Priority = Annotated[int, BeforeValidator(_priority_word), Field(ge=1, le=10)]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+# One line that shows something: no control characters, no line breaks of Unicode's.
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+Line = Annotated[
+    str,
+    StringConstraints(max_length=255, pattern=rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"),
+]
 
 
 class Strict(BaseModel):
@@ -105,7 +129,7 @@ class NotificationRequest(Strict):
 
     user_id: UserId | None = None
     to: To | None = None
-    channels: Annotated[list[ChannelName], Field(min_length=1, max_length=4)]
+    channels: Annotated[list[ChannelName], Field(min_length=1), AfterValidator(_each_once)]
     template_code: Name | None = None
     variables: dict[str, JsonValue] = {}
     locale: Locale | None = None
@@ -124,8 +148,6 @@ class NotificationRequest(Strict):
             raise ValueError("give either template_code or message")
         if self.template_code is not None and self.title is not None:
             raise ValueError("title goes with message; a template has its own")
-        if len(set(self.channels)) != len(self.channels):
-            raise ValueError("a channel is named twice")
         return self
 
 
@@ -148,6 +170,10 @@ class Inline(BaseModel):
     message: str
 
 
+# Checked again where it is sent from: nothing that could begin another header.
+Target = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f]+$")]
+
+
 class Message(BaseModel):
     """The SNS message body: all that a worker needs, so that it reads nothing but the template.
 
@@ -166,11 +192,19 @@ class Message(BaseModel):
     category: str
     priority: int
     user_id: str | None = None
-    targets: dict[Channel, list[str]]
+    targets: dict[Channel, Annotated[list[Target], Field(min_length=1)]]
     template: TemplateRef | None = None
     inline: Inline | None = None
     variables: dict[str, Any] = {}
     metadata: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _can_be_sent(self) -> Self:
+        if (self.template is None) == (self.inline is None):
+            raise ValueError("a message has either a template or a text")
+        if any(len(to) > 1 for channel, to in self.targets.items() if channel is not Channel.PUSH):
+            raise ValueError("only push has several targets")
+        return self
 
 
 # --- template parts -------------------------------------------------------------------------
@@ -255,6 +289,15 @@ class ActivateRequest(Strict):
     version: Annotated[int, Field(ge=1, le=99_999)]
 
 
+class RenderRequest(Strict):
+    """POST /templates/{code}/render: what it would say, in one channel or in all it has."""
+
+    variables: dict[str, JsonValue] = {}
+    channel: ChannelName | None = None
+    locale: Locale | None = None
+    version: Annotated[int, Field(ge=1, le=99_999)] | None = None
+
+
 class ClientRequest(Strict):
     """POST /clients: an application that will send notifications."""
 
@@ -276,14 +319,8 @@ class UserRequest(Strict):
     phone: PhoneNumber | None = None
     full_name: Line | None = None
     locale: Locale | None = None
-    timezone: Annotated[str, StringConstraints(max_length=64)] | None = None
+    timezone: Annotated[str, AfterValidator(_known_timezone)] | None = None
     attributes: dict[str, JsonValue] = {}
-
-    @model_validator(mode="after")
-    def _known_timezone(self) -> Self:
-        if self.timezone is not None and self.timezone not in _timezones():
-            raise ValueError("timezone is not a name of the IANA time zone database")
-        return self
 
 
 class UserPatch(UserRequest):
@@ -296,8 +333,8 @@ class PreferencesRequest(Strict):
     ``categories`` maps a category to one answer for all channels or to one per channel.
     """
 
-    channels: dict[ChannelName, bool] = {}
-    categories: dict[Name, bool | dict[ChannelName, bool]] = {}
+    channels: dict[ChannelName, StrictBool] = {}
+    categories: dict[Name, StrictBool | dict[ChannelName, StrictBool]] = {}
 
 
 class PreferencesPatch(PreferencesRequest):

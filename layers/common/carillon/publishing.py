@@ -1,38 +1,31 @@
 """The one publish of a notification: SNS routes it by the ``channel`` attribute."""
 
 import json
+from collections.abc import Iterable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from carillon.aws import sns
-from carillon.errors import Problem
-from carillon.models import Message
+from carillon.errors import CarillonError
+from carillon.models import Channel
 from carillon.settings import settings
 
 
-def publish(message: Message, body: str) -> None:
-    """Publish ``body`` (``message`` as JSON) once, to each channel it has targets for.
+class PublishError(CarillonError):
+    """SNS did not take it, or did not say that it did."""
 
-    Raises Problem (503) when SNS does not take it. The notification stays recorded: the same
-    request with the same idempotency key publishes it again.
-    """
-    channels = json.dumps(sorted(message.targets))
+
+def publish(body: str, channels: Iterable[Channel], correlation_id: str) -> None:
+    """Publish a message, as JSON, once, to the queues of ``channels``; raises PublishError."""
+    named = json.dumps(sorted(channels))
     try:
         sns().publish(
             TopicArn=settings().required("topic_arn"),
             Message=body,
             MessageAttributes={
-                "channel": {"DataType": "String.Array", "StringValue": channels},
-                "correlation_id": {
-                    "DataType": "String",
-                    "StringValue": message.correlation_id,
-                },
+                "channel": {"DataType": "String.Array", "StringValue": named},
+                "correlation_id": {"DataType": "String", "StringValue": correlation_id},
             },
         )
     except (BotoCoreError, ClientError) as error:
-        raise Problem(
-            503,
-            "publish-failed",
-            "The notification was recorded but not queued; send it again with the same key",
-            retry_after=5,
-        ) from error
+        raise PublishError(type(error).__name__) from error

@@ -7,13 +7,13 @@ no assignments, imports or macros, loops over given data only, two deep
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 import jinja2
-from jinja2 import nodes
-from jinja2.runtime import LoopContext
+from jinja2 import nodes, pass_context
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import JsonValue
 
@@ -23,10 +23,15 @@ from carillon.models import Channel, Inline
 MAX_RENDERED = 131_072
 """Largest rendered part, in characters."""
 MAX_LOOP_DEPTH = 2
+MAX_ITERATIONS = 10_000
+"""Rounds of all loops of one rendering together."""
+MAX_DEPTH = 20
+MAX_NODES = 4_000
+MAX_OPERATORS = 64
 
 HEADINGS = frozenset({"subject", "title", "action_url"})
-"""Parts that become header fields or one-line texts: no line breaks of any kind."""
-LINE_BREAK = re.compile("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
+"""Parts that become header fields or one-line texts: no control characters, no line breaks."""
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 FILTERS = frozenset(
     [
@@ -80,6 +85,11 @@ ALLOWED = (
     nodes.Keyword,
 )
 
+OPERATORS = (nodes.Add, nodes.Sub, nodes.Neg, nodes.Compare, nodes.And, nodes.Or, nodes.Not)
+LOOP = frozenset(["index", "index0", "revindex", "revindex0", "first", "last", "length"])
+"""What a template may ask of ``loop``."""
+_BUDGET = "carillon budget"  # no name a template can spell
+
 Content = dict[str, str]
 """A channel's rendered part: its fields by name."""
 
@@ -89,7 +99,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, LoopContext):
-            return super().getattr(obj, attribute)
+            return getattr(obj, attribute) if attribute in LOOP else self.undefined(name=attribute)
         return self.getitem(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
@@ -103,41 +113,113 @@ class _Environment(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=str(argument))
 
 
+class _Budget:
+    """Rounds that the loops of one rendering still have."""
+
+    def __init__(self) -> None:
+        self.rounds = MAX_ITERATIONS
+
+    def spend(self, rounds: int) -> None:
+        self.rounds -= rounds
+        if self.rounds < 0:
+            raise RenderError(f"loops more than {MAX_ITERATIONS} times")
+
+
+@pass_context
+def _counted(context: Context, values: Any) -> Any:
+    """Go through ``values`` at the rendering's expense; put around what each loop goes over."""
+    context[_BUDGET].spend(len(values))
+    return values
+
+
+def _join(values: Any, separator: str = "", attribute: str | None = None) -> str:
+    """Join, unless it would be more than may be rendered at all."""
+    texts = [str(value[attribute] if attribute else value) for value in values]
+    if sum(map(len, texts)) + len(separator) * len(texts) > MAX_RENDERED:
+        raise RenderError(f"joins to more than {MAX_RENDERED} characters")
+    return separator.join(texts)
+
+
+def _round(value: float, precision: int = 0) -> float:
+    """Round to a precision that a number has."""
+    return round(value, max(-15, min(15, precision)))
+
+
 @lru_cache(maxsize=2)
 def _environment(html: bool) -> _Environment:
-    environment = _Environment(autoescape=html, undefined=jinja2.StrictUndefined, cache_size=0)
+    environment = _Environment(
+        autoescape=html, undefined=jinja2.StrictUndefined, cache_size=0, optimized=False
+    )
     environment.globals.clear()
+    environment.filters |= {"counted": _counted, "join": _join, "round": _round}
     return environment
 
 
 @lru_cache(maxsize=512)
 def _compiled(source: str, html: bool) -> jinja2.Template:
-    return _environment(html).from_string(source)
+    environment = _environment(html)
+    tree = environment.parse(source)
+    for loop in tree.find_all(nodes.For):
+        loop.iter = nodes.Filter(loop.iter, "counted", [], [], None, None)
+    return environment.from_string(tree)
 
 
 def check_source(source: str) -> None:
     """Raise RenderError when ``source`` is not a template we would run."""
     try:
         tree = _environment(html=False).parse(source)
+        _check_size(tree)
+        _check_node(tree, loops=0, depth=0)
+        _compiled(source, html=False)
     except jinja2.TemplateSyntaxError as error:
         raise RenderError(f"line {error.lineno}: {error.message}") from None
-    except RecursionError:
-        raise RenderError("nested too deeply") from None
-    _check_node(tree, depth=0)
+    except RenderError:
+        raise
+    except Exception as error:  # noqa: BLE001 - Python's parser and compiler have limits too
+        raise RenderError(f"not a template: {type(error).__name__}") from None
 
 
-def _check_node(node: nodes.Node, depth: int) -> None:
-    if not isinstance(node, ALLOWED):
-        raise RenderError(f"line {node.lineno}: {type(node).__name__.lower()} is not allowed")
-    if isinstance(node, nodes.Filter) and node.name not in FILTERS:
-        raise RenderError(f"line {node.lineno}: there is no filter {node.name!r}")
-    if isinstance(node, nodes.Test) and node.name not in TESTS:
-        raise RenderError(f"line {node.lineno}: there is no test {node.name!r}")
+def _check_size(tree: nodes.Template) -> None:
+    found = list(tree.find_all(nodes.Node))
+    if len(found) > MAX_NODES:
+        raise RenderError(f"has more than {MAX_NODES} parts")
+    operators = sum(isinstance(node, OPERATORS) for node in found) + sum(
+        len(node.nodes) for node in found if isinstance(node, nodes.Concat)
+    )
+    if operators > MAX_OPERATORS:
+        raise RenderError(f"has more than {MAX_OPERATORS} operators")
+
+
+def _check_node(node: nodes.Node, loops: int, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise RenderError(f"line {node.lineno}: nested too deeply")
+    reason = _why_not(node)
+    if reason:
+        raise RenderError(f"line {node.lineno}: {reason}")
     if isinstance(node, nodes.For):
-        depth += 1
-        _check_loop(node, depth)
+        loops += 1
+        _check_loop(node, loops)
     for child in node.iter_child_nodes():
-        _check_node(child, depth)
+        _check_node(child, loops, depth + 1)
+
+
+def _why_not(node: nodes.Node) -> str:
+    """Return why this node is not on the list, or nothing."""
+    reason = ""
+    match node:
+        case nodes.Filter(name=name) if name not in FILTERS:
+            reason = f"there is no filter {name!r}"
+        case nodes.Test(name=name) if name not in TESTS:
+            reason = f"there is no test {name!r}"
+        case nodes.Operand(op="in" | "notin"):
+            reason = "in is not allowed"
+        case nodes.Getattr(attr=name) | nodes.Name(name=name) if name[0] == "_" or name == "self":
+            reason = f"there is no {name!r}"
+        case nodes.Getitem(arg=nodes.Const(value=str(name))) if name.startswith("_"):
+            reason = f"there is no {name!r}"
+        case _ if not isinstance(node, ALLOWED):
+            reason = f"{type(node).__name__.lower()} is not allowed"
+    return reason
 
 
 def _check_loop(loop: nodes.For, depth: int) -> None:
@@ -149,18 +231,24 @@ def _check_loop(loop: nodes.For, depth: int) -> None:
 
 def render_text(source: str, variables: Mapping[str, JsonValue], *, html: bool = False) -> str:
     """Render one source; raises RenderError, with the name of a variable that is missing."""
-    size, pieces = 0, []
     try:
-        for piece in _compiled(source, html).generate(variables):
-            size += len(piece)
-            if size > MAX_RENDERED:
-                raise RenderError(f"renders to more than {MAX_RENDERED} characters")
-            pieces.append(piece)
+        return _capped(_compiled(source, html).generate({**variables, _BUDGET: _Budget()}))
+    except RenderError:
+        raise
     except jinja2.UndefinedError as error:
         raise RenderError(str(error), _missing_name(str(error))) from None
-    except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError, LookupError) as error:
-        raise RenderError(str(error)) from None
-    return "".join(pieces)
+    except Exception as error:  # noqa: BLE001 - the template's failure, whatever it is, not ours
+        raise RenderError(str(error) or type(error).__name__) from None
+
+
+def _capped(pieces: Iterable[str]) -> str:
+    size, kept = 0, []
+    for piece in pieces:
+        size += len(piece)
+        if size > MAX_RENDERED:
+            raise RenderError(f"renders to more than {MAX_RENDERED} characters")
+        kept.append(piece)
+    return "".join(kept)
 
 
 def _missing_name(message: str) -> str:
@@ -174,18 +262,21 @@ def render_part(part: Mapping[str, str], variables: Mapping[str, JsonValue]) -> 
     content = {}
     for field, source in part.items():
         text = render_text(source, variables, html=field == "html")
-        if field in HEADINGS:
-            _check_heading(field, text)
+        _check_text(field, text)
         content[field] = text
     return content
 
 
-def _check_heading(field: str, text: str) -> None:
+def _check_text(field: str, text: str) -> None:
     # boto3 lets CR and LF through into header fields.
-    if LINE_BREAK.search(text):
-        raise RenderError(f"{field} would have a line break")
+    if field in HEADINGS and CONTROL.search(text):
+        raise RenderError(f"{field} would have a line break or another control character")
     if not text.strip():
         raise RenderError(f"{field} would be empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise RenderError(f"{field} would have a lone surrogate") from None
 
 
 def inline_content(inline: Inline, channel: Channel) -> Content:
@@ -197,6 +288,6 @@ def inline_content(inline: Inline, channel: Channel) -> Content:
         Channel.PUSH: {"title": title, "body": inline.message},
         Channel.INAPP: {"title": title, "body": inline.message},
     }[channel]
-    for field in HEADINGS & fields.keys():
-        _check_heading(field, fields[field])
+    for field, text in fields.items():
+        _check_text(field, text)
     return fields

@@ -41,7 +41,10 @@ class _TableName:
 
 
 class _Connection(Connection):
-    """pynamodb's connection on the process's one session."""
+    """pynamodb's connection on the process's one session; its own patience is 120 seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(connect_timeout_seconds=1, read_timeout_seconds=2, max_retry_attempts=2)
 
     @property
     def session(self) -> Session:
@@ -168,12 +171,13 @@ class PushDevice(UserItem, discriminator="push"):
 
 
 class Notification(Item):
-    """An accepted notification. Its id is derived from (client, idempotency key)."""
+    """An accepted notification, at the place of its client and idempotency key."""
 
     class Meta:
         table_name = _TableName("notifications_table")
 
-    notification_id = UnicodeAttribute(hash_key=True)
+    place = UnicodeAttribute(hash_key=True)  # of (tenant, client, idempotency key)
+    notification_id = UnicodeAttribute()
     digest = BinaryAttribute(legacy_encoding=False)  # SHA-256 of the canonical body
     request_id = UnicodeAttribute()
     message = UnicodeAttribute()  # models.Message as JSON: what is (re)published
@@ -279,6 +283,18 @@ def create(item: Item) -> bool:
     """Write a new item; False, and nothing written, when it exists already."""
     try:
         item.save(condition=_is_new(item))
+    except PutError as error:
+        if is_conflict(error):
+            return False
+        raise
+    return True
+
+
+def create_over_lapsed(record: Notification, at: int) -> bool:
+    """Write a notification where there is none, or only one whose key has lapsed by ``at``."""
+    free = Notification.place.does_not_exist() | (Notification.idempotent_until < at)
+    try:
+        record.save(condition=free)
     except PutError as error:
         if is_conflict(error):
             return False

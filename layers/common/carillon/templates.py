@@ -4,14 +4,29 @@ A template's active item is a copy of the version in use, so that one read finds
 rises with every change, and each change is made only over the revision that was read.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
-from carillon.errors import Fault, Problem, RenderError, not_found, precondition_failed
+from pydantic import JsonValue
+
+from carillon.errors import (
+    Fault,
+    Problem,
+    RenderError,
+    bad_field,
+    not_found,
+    precondition_failed,
+)
 from carillon.models import Channel, Message, Parts, TemplateRef, now, timestamp
 from carillon.rendering import Content, check_source, inline_content, render_part
 from carillon.tables import Template, active_slot, create_all, replace_all, version_slot
 
+Variables = Mapping[str, JsonValue]
+
+MAX_TEMPLATE_BYTES = 300_000
+"""Largest template with all its locales; a DynamoDB item takes 400 KB."""
 ACTIVE_SECONDS = 5
 """How long a warm function may go on using a version after another was activated."""
 
@@ -73,7 +88,7 @@ def version(tenant: str, ref: TemplateRef) -> Template:
 @lru_cache(maxsize=256)
 def _version(tenant: str, code: str, number: int) -> Template:
     try:
-        return Template.get(tenant, version_slot(code, number))
+        return Template.get(tenant, version_slot(code, number), consistent_read=True)
     except Template.DoesNotExist:
         raise RenderError(f"version {number} of the template is gone") from None
 
@@ -100,6 +115,20 @@ def in_use(tenant: str) -> Iterator[Template]:
     return (template for template in found if not template.archived)
 
 
+def preview(template: Template, locale: str, channel: Channel, variables: Variables) -> Content:
+    """Render a channel's part; raises Problem (422), with the variable that is missing."""
+    part = template.locales[locale].get(channel.value)
+    if part is None:
+        text = f"Template {template.code} has no part for {channel.value}"
+        raise bad_field("#/channel", text, code="template-part-missing")
+    try:
+        return render_part(part, variables)
+    except RenderError as error:
+        code = "variable-missing" if error.variable else "not-renderable"
+        pointer = f"#/variables/{error.variable}" if error.variable else "#/variables"
+        raise bad_field(pointer, f"{channel.value}: {error}", code=code) from None
+
+
 def create(tenant: str, code: str, language: str, parts: Parts) -> Template:
     """Create a template; raises Problem: 422 when a part is not safe, 409 when the code is taken.
 
@@ -111,11 +140,12 @@ def create(tenant: str, code: str, language: str, parts: Parts) -> Template:
         code=code,
         version=1,
         default_locale=language,
-        locales={language: _checked(parts)},
+        locales=_fitting({language: _checked(parts)}),
         created_at=timestamp(now()),
     )
     if not create_all(first, _copy_in_use(first, latest=1)):
-        raise Problem(409, "template-exists", f"There is a template {code} already")
+        text = f"There is a template {code} already"
+        raise Problem(409, "template-exists", text, faults=[Fault("#/code", text)])
     return current(tenant, code)
 
 
@@ -131,7 +161,7 @@ def add_version(
         code=code,
         version=number,
         default_locale=before.default_locale,
-        locales={**before.locales, language: _checked(parts)},
+        locales=_fitting({**before.locales, language: _checked(parts)}),
         created_at=timestamp(now()),
     )
     return _use(before, added, latest=number, new=added)
@@ -195,6 +225,13 @@ def _copy_in_use(chosen: Template, latest: int) -> Template:
         created_at=chosen.created_at,
         latest=latest,
     )
+
+
+def _fitting(locales: dict[str, Any]) -> dict[str, Any]:
+    """Return the locales; raises Problem (422) when they do not fit into one item."""
+    if len(json.dumps(locales)) > MAX_TEMPLATE_BYTES:
+        raise bad_field("#/parts", "The template is too large", code="template-too-large")
+    return locales
 
 
 def _checked(parts: Parts) -> dict[str, dict[str, str]]:
