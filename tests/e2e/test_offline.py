@@ -239,6 +239,23 @@ def test_a_missing_or_bad_token_is_a_401_problem(stack, token) -> None:
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
+def test_the_inbox_s_link_leads_to_the_next_page(api: Api) -> None:
+    api.call("PUT", "/api/v1/users/reader", {})
+    body = {"user_id": "reader", "channels": ["inapp"], "message": "Hello"}
+    for _ in range(3):
+        api.ended(api.send(body).json()["data"]["notification_id"])
+    first = api.call("GET", "/api/v1/users/reader/notifications?limit=2")
+    following = api.call("GET", first.links["next"]["url"])
+    assert [len(page.json()["data"]) for page in (first, following)] == [2, 1]
+    assert "next" not in following.links
+
+
+def test_a_compressed_body_is_refused_and_not_stumbled_over(api: Api) -> None:
+    answer = api.call("POST", "/api/v1/notifications", b"{}", Content_Encoding="gzip")
+    assert 400 <= answer.status_code < 500
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
 def test_an_unknown_route_is_a_problem(api) -> None:
     answer = api.call("GET", "/api/v1/nothing")
     assert answer.headers["Content-Type"] == "application/problem+json"

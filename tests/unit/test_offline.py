@@ -550,6 +550,12 @@ def test_any_other_location_stays_as_it_is(location: str) -> None:
     assert kept == CIMultiDict({"Location": location})
 
 
+def test_a_link_to_the_next_page_leads_through_the_gateway() -> None:
+    link = '</local/api/v1/users/ada/notifications?cursor=x>; rel="next"'
+    kept = gateway.returned([("Link", link)], stage="local")
+    assert kept["Link"] == '</api/v1/users/ada/notifications?cursor=x>; rel="next"'
+
+
 def test_repeated_answer_headers_are_all_kept() -> None:
     kept = gateway.returned([("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")], stage="local")
     assert kept.getall("set-cookie") == ["a=1", "b=2"]
