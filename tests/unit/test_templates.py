@@ -165,6 +165,35 @@ def test_rounding_takes_no_time(precision) -> None:
     assert render_text(source, {"x": 5}) in ("0", "0.0", "5", "5.0")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        " JavaScript:alert(1)",
+        "java\nscript:alert(1)",
+        "\x01javascript:alert(1)",
+        "vbscript:x",
+        "data:text/html,<script>alert(1)</script>",
+    ],
+)
+@pytest.mark.parametrize(
+    "html", ['<a href="{{ url }}">x</a>', "<a href='{{ url }}'>x</a>", '<img src=" {{ url }}">']
+)
+def test_a_link_that_runs_is_not_sent_a_t07(url, html) -> None:
+    with pytest.raises(RenderError, match=r"script|control"):
+        render_part({"html": html}, {"url": url})
+    with pytest.raises(RenderError, match=r"script|control"):
+        render_part({"action_url": "{{ url }}"}, {"url": url})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.com/?q=javascript:x", "mailto:a@example.com", "/orders/1", "app://x"]
+)
+def test_any_other_link_is_sent(url) -> None:
+    html = '<a href="{{ url }}">metadata: about javascript: links</a>'
+    assert url in render_part({"html": html, "action_url": "{{ url }}"}, {"url": url})["html"]
+
+
 @pytest.mark.parametrize("field", ["text", "body", "html", "subject"])
 def test_nothing_empty_is_sent(field) -> None:
     with pytest.raises(RenderError, match="empty"):

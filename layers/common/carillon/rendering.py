@@ -9,6 +9,8 @@ no assignments, imports or macros, loops over given data only, two deep
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from html import unescape
+from html.parser import HTMLParser
 from typing import Any
 
 import jinja2
@@ -85,6 +87,8 @@ ALLOWED = (
     nodes.Keyword,
 )
 
+LINKS = frozenset(["href", "src", "action", "formaction", "background", "poster", "xlink:href"])
+SCRIPTS = ("javascript:", "vbscript:", "data:")
 OPERATORS = (nodes.Add, nodes.Sub, nodes.Neg, nodes.Compare, nodes.And, nodes.Or, nodes.Not)
 LOOP = frozenset(["index", "index0", "revindex", "revindex0", "first", "last", "length"])
 """What a template may ask of ``loop``."""
@@ -273,10 +277,45 @@ def _check_text(field: str, text: str) -> None:
         raise RenderError(f"{field} would have a line break or another control character")
     if not text.strip():
         raise RenderError(f"{field} would be empty")
+    if field == "html":
+        _check_links(text)
+    if field == "action_url" and _runs(text):
+        raise RenderError("action_url would run a script")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise RenderError(f"{field} would have a lone surrogate") from None
+
+
+class _Links(HTMLParser):
+    """Finds links that run when they are followed; what a variable holds may be anybody's."""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in LINKS and _runs(value or ""):
+                raise RenderError(f"html would have a {tag} whose {name} runs a script")
+
+
+def _check_links(html: str) -> None:
+    if _runs_somewhere(html):
+        links = _Links()
+        links.feed(html)
+        links.close()
+
+
+def _squeezed(text: str) -> str:
+    """Return the text as a browser reads an address: without blanks and control characters."""
+    return re.sub(r"[\x00-\x20]+", "", text).lower()
+
+
+def _runs(address: str) -> bool:
+    return _squeezed(address).startswith(SCRIPTS)
+
+
+def _runs_somewhere(html: str) -> bool:
+    """Tell quickly whether it is worth parsing at all; hardly any mail is."""
+    squeezed = _squeezed(unescape(html))
+    return any(scheme in squeezed for scheme in SCRIPTS)
 
 
 def inline_content(inline: Inline, channel: Channel) -> Content:
