@@ -338,7 +338,7 @@ def test_what_is_not_a_json_object_is_refused_before_any_store(
 
 def test_one_byte_too_many_is_refused_a_i07(send, prepared, call, sample) -> None:
     limit = http.MAX_BODY_BYTES
-    small = json.dumps({"user_id": "ada", "channels": ["sms"], "message": ""})
+    small = json.dumps({"user_id": "ada", "channels": ["email"], "message": ""})
     for size, status in ((limit, 202), (limit + 1, 413)):
         body = small.replace('""', json.dumps("x" * (size - len(small))))
         assert len(body) == size
@@ -452,6 +452,20 @@ def test_a_store_that_does_not_answer_is_a_503_and_publishes_nothing(
 
 def test_without_a_caller_nothing_is_read(prepared, call, sample) -> None:
     assert call(handler, sample("notifications-send"), caller={}).status == 401
+
+
+@pytest.mark.parametrize(
+    ("channel", "length"), [("sms", 1600), ("push", 4096 - 192 - len('{"title": "T", "body": ""}'))]
+)
+def test_what_the_provider_would_refuse_for_its_size_is_refused_at_once_a_t09(
+    send, prepared, channel, length
+) -> None:
+    for size, status in ((length, 202), (length + 1, 422)):
+        body = {"template_code": None, "title": "T", "message": "x" * size, "channels": [channel]}
+        reply = send(body, headers={"Idempotency-Key": f"size-{size}"})
+        assert reply.status == status
+    assert reply.body["code"] == "not-renderable"
+    assert len(prepared.published(channel)) == 1
 
 
 def test_another_client_s_notification_is_not_found_a_s05(send, call, sample) -> None:

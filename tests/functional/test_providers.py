@@ -190,6 +190,14 @@ def point_token(sandbox: Sandbox) -> None:
     push._app().credential.get_credential()._token_uri = f"{sandbox.url}/token"
 
 
+def test_the_largest_push_that_is_accepted_fits_fcm(sandbox, point) -> None:
+    point(sandbox.url)
+    large = {"title": "T", "body": "x" * (4096 - 192 - len('{"title": "T", "body": ""}'))}
+    message = outgoing("push", "device", "ntf_" + "a" * 32).message
+    category = message.model_copy(update={"category": "c" * 64})
+    assert push.send(Outgoing(category, "device", large)).provider_message_id
+
+
 def test_without_an_access_token_no_push_is_sent_and_no_attempt_spent(sandbox, point) -> None:
     point(sandbox.url)
     push._app().credential.get_credential()._token_uri = f"{sandbox.url}/nowhere"

@@ -6,6 +6,7 @@ no assignments, imports or macros, loops over given data only, two deep
 (docs/adr/0004-template-safety.md). Names are looked up in the JSON data alone.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -24,6 +25,12 @@ from carillon.models import Channel, Inline
 
 MAX_RENDERED = 131_072
 """Largest rendered part, in characters."""
+MAX_SMS = 1_600
+"""Characters in a text message (Twilio error 21617)."""
+MAX_PUSH = 4_096
+"""Bytes in a push, with its data (FCM, "payload size")."""
+PUSH_OVERHEAD = 192
+"""Bytes of what every push carries beside its texts: id, category, and their names."""
 MAX_LOOP_DEPTH = 2
 MAX_ITERATIONS = 10_000
 """Rounds of all loops of one rendering together."""
@@ -318,6 +325,17 @@ def _runs_somewhere(html: str) -> bool:
     return any(scheme in squeezed for scheme in SCRIPTS)
 
 
+def check_fits(channel: Channel, content: Content) -> Content:
+    """Return the content; raises RenderError when the channel's provider would refuse its size."""
+    if channel is Channel.SMS and len(content["text"]) > MAX_SMS:
+        raise RenderError(f"text would have more than {MAX_SMS} characters")
+    if channel is Channel.PUSH:
+        size = len(json.dumps(content, ensure_ascii=False).encode()) + PUSH_OVERHEAD
+        if size > MAX_PUSH:
+            raise RenderError(f"the push would have {size} bytes of {MAX_PUSH}")
+    return content
+
+
 def inline_content(inline: Inline, channel: Channel) -> Content:
     """Return content given in a request, as the channel's part; raises RenderError."""
     title = inline.title or next(iter(inline.message.strip().splitlines()), "")[:78]
@@ -329,4 +347,4 @@ def inline_content(inline: Inline, channel: Channel) -> Content:
     }[channel]
     for field, text in fields.items():
         _check_text(field, text)
-    return fields
+    return check_fits(channel, fields)

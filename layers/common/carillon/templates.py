@@ -20,7 +20,13 @@ from carillon.errors import (
     precondition_failed,
 )
 from carillon.models import Channel, Message, Parts, TemplateRef, now, timestamp
-from carillon.rendering import Content, check_source, inline_content, render_part
+from carillon.rendering import (
+    Content,
+    check_fits,
+    check_source,
+    inline_content,
+    render_part,
+)
 from carillon.tables import Template, active_slot, create_all, replace_all, version_slot
 
 Variables = Mapping[str, JsonValue]
@@ -39,7 +45,7 @@ def content_for(message: Message, channel: Channel) -> Content:
         raise RenderError("the message has neither template nor text")
     template = version(message.tenant, message.template)
     part = part_of(template, message.template.locale, channel)
-    return render_part(part, message.variables)
+    return check_fits(channel, render_part(part, message.variables))
 
 
 def part_of(template: Template, locale: str, channel: Channel) -> dict[str, str]:
@@ -122,7 +128,7 @@ def preview(template: Template, locale: str, channel: Channel, variables: Variab
         text = f"Template {template.code} has no part for {channel.value}"
         raise bad_field("#/channel", text, code="template-part-missing")
     try:
-        return render_part(part, variables)
+        return check_fits(channel, render_part(part, variables))
     except RenderError as error:
         code = "variable-missing" if error.variable else "not-renderable"
         pointer = f"#/variables/{error.variable}" if error.variable else "#/variables"
