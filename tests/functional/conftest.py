@@ -11,7 +11,6 @@ import pytest
 from cloudformation import resources
 from moto import mock_aws
 
-from carillon import tables
 from carillon.models import Channel
 
 Json = dict[str, Any]
@@ -52,6 +51,10 @@ class Cloud:
     def items(self, table: str) -> list[Json]:
         """Return every item of a table, in DynamoDB's JSON."""
         return list(self.dynamodb.scan(TableName=table)["Items"])
+
+    def untouched(self) -> bool:
+        """Tell whether no notification was recorded and none published."""
+        return not self.items("NotificationsTable") and not any(map(self.published, self.queues))
 
     def empty(self) -> None:
         """Delete every item and every message."""
@@ -227,6 +230,15 @@ def prepared(cloud: Cloud, call: Call, sample: Callable[[str], Json]) -> Cloud:
     return cloud
 
 
-def deliveries() -> dict[str, tables.Delivery]:
-    """Return every delivery in the status table, by target."""
-    return {item.target: item for item in tables.Delivery.scan()}
+@pytest.fixture
+def send(prepared: Cloud, call: Call, sample: Callable[[str], Json]) -> Callable[..., Reply]:
+    """Return a sender of the sample notification, changed where told."""
+    from functions.api.notifications import handler  # noqa: PLC0415
+
+    event = sample("notifications-send")
+    body = json.loads(event["body"])
+
+    def send(_change: Json | None = None, **how: Any) -> Reply:
+        return call(handler, event, body=body | (_change or {}), **how)
+
+    return send
