@@ -307,6 +307,26 @@ def test_workers_that_die_in_every_call_spend_the_attempts_too(queue, work, prov
     assert stored(queue.message).state == State.UNKNOWN
 
 
+def test_giving_up_loses_to_who_was_quicker_and_keeps_the_message(
+    queue, work, provider, monkeypatch
+) -> None:
+    _claimed(queue.message, lease_until=int(time.time()) - 1)
+    Delivery(queue.message["notification_id"], "email").update(
+        actions=[Delivery.attempts.set(delivery.settings().max_retries + 1)]
+    )
+    take_over = delivery._take_over
+
+    def too_late(*told: Any) -> Any:
+        Delivery(queue.message["notification_id"], "email").update(
+            actions=[Delivery.state.set(State.RETRYING)]
+        )
+        return take_over(*told)
+
+    monkeypatch.setattr(delivery, "_take_over", too_late)
+    assert len(work(queue.one())) == 1
+    assert stored(queue.message).state == State.RETRYING
+
+
 def test_a_claim_whose_answer_was_lost_is_ours_all_the_same(
     queue, work, provider, monkeypatch
 ) -> None:

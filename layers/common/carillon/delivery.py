@@ -288,13 +288,20 @@ def _take_over(delivery: Delivery, actions: Sequence[Action], owner: str) -> "_C
     if lapsed_at > time.time():
         raise NotNowError(lapsed_at - time.time() + 1)
     still_held = (Delivery.lease_until == lapsed_at) & (Delivery.state == State.SENDING)
-    if delivery.attempts > settings().max_retries:
-        spent = _error(Failure.UNKNOWN, "no-outcome", "no attempt lived to tell its outcome")
-        _update(delivery, [Delivery.state.set(State.UNKNOWN), *spent], still_held)
-        return None
-    if not _update(delivery, [*actions, Delivery.maybe_sent.set(True)], still_held):
+    spent = delivery.attempts > settings().max_retries
+    taken = (
+        [
+            Delivery.state.set(State.UNKNOWN),
+            Delivery.updated_at.set(timestamp(now())),
+            *_error(Failure.UNKNOWN, "no-outcome", "no attempt lived to tell its outcome"),
+        ]
+        if spent
+        else actions
+    )
+    if not _update(delivery, [*taken, Delivery.maybe_sent.set(True)], still_held):
+        # Its holder, or another, was quicker; this copy of the message may be the one they need.
         raise NotNowError(LEASE_MARGIN)
-    return _Claim(delivery, owner)
+    return None if spent else _Claim(delivery, owner)
 
 
 def _update(delivery: Delivery, actions: Sequence[Action], condition: Condition) -> bool:
