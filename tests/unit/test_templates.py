@@ -90,6 +90,8 @@ def test_a_source_we_would_not_run_is_refused_at_once_a_t01_a_t02_a_t03_a_t06(so
         ("{{ lines | length }} {{ lines[0].a }}", "2 x"),
         ("{{ 'yes' if flag else 'no' }}", "no"),
         ("{# a comment #}x", "x"),
+        ("{{ lines | join(', ', 'a') }}", "x, y"),
+        ("{{ (n - 0.5) | round(0, 'ceil') | int }}", "3"),
         ("{{ name | truncate(2, true, '', 0) }}", "Ad"),
     ],
 )

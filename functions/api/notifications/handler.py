@@ -97,7 +97,7 @@ def send(
     accepted = intake.accept(
         http.caller(app),
         request,
-        http.body_of(app),
+        http.canonical_body(app),
         idempotency_key,
         http.correlation_id(app),
     )

@@ -33,7 +33,7 @@ PROBLEM = "application/problem+json"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MAX_DEPTH = 32
 _ETAG = re.compile(r'"\d{1,18}"')
-_BODY_KEY = "_json"
+_BODY_KEY = "_canonical"
 
 
 class FaultOut(BaseModel):
@@ -99,7 +99,6 @@ def handler(app: APIGatewayRestResolver) -> Handler:
     def lambda_handler(event: Json, context: Any) -> Json:
         correlation = _correlation_id(event)
         logger().set_correlation_id(correlation)
-        event[_BODY_KEY] = None
         try:
             _check_content_type(event)
             event[_BODY_KEY] = read_body(event)
@@ -120,23 +119,26 @@ def handler(app: APIGatewayRestResolver) -> Handler:
     return lambda_handler
 
 
-def read_body(event: Json) -> Any:
-    """Return the request's JSON; raises Problem for what no schema would describe.
+def read_body(event: Json) -> bytes:
+    """Return the request's JSON the same for any order of keys and any spacing (RFC 8785's aim).
 
-    Stricter than ``json.loads``: no NaN, no lone surrogates, no endless numbers or nesting.
+    Raises Problem for what no schema would describe. Stricter than ``json.loads``: no NaN, no lone
+    surrogates, no endless numbers or nesting. Empty when there is no body.
     """
     text = event.get("body")
     if not text:
-        return None
+        return b""
     if event.get("isBase64Encoded"):
         text = _decoded(text)
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BODY_BYTES:
-        text = f"The body may have {MAX_BODY_BYTES} bytes"
-        raise Problem(413, "too-large", text, faults=[Fault("#", text)])
+        limit = f"The body may have {MAX_BODY_BYTES} bytes"
+        raise Problem(413, "too-large", limit, faults=[Fault("#", limit)])
     try:
         body = json.loads(text, parse_constant=_no_constant)
-        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         _check_depth(body, MAX_DEPTH)
+        canonical = json.dumps(
+            body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        ).encode()
     except (ValueError, RecursionError) as error:
         reason = _why_not_json(error)
         raise Problem(
@@ -149,7 +151,7 @@ def read_body(event: Json) -> Any:
             "The body is not a JSON object",
             faults=[Fault("#", "must be an object, in braces")],
         )
-    return body
+    return canonical
 
 
 def _check_content_type(event: Json) -> None:
@@ -196,9 +198,9 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def body_of(app: APIGatewayRestResolver) -> Any:
-    """Return the body as it was read, before validation."""
-    return app.current_event.raw_event[_BODY_KEY]
+def canonical_body(app: APIGatewayRestResolver) -> bytes:
+    """Return the body as ``read_body`` read it, before validation."""
+    return bytes(app.current_event.raw_event[_BODY_KEY])
 
 
 def caller(app: APIGatewayRestResolver, *, admin: bool = False) -> Caller:

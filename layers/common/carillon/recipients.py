@@ -60,17 +60,17 @@ def _given_addresses(request: NotificationRequest) -> dict[Channel, list[str]]:
 
 def _recipient(items: Iterable[UserItem], user_id: str) -> Recipient:
     addresses: dict[Channel, list[str]] = {Channel.INAPP: [user_id]}
-    recipient = Recipient(addresses)
+    locale, channels, categories = None, {}, {}
     for item in items:
         if isinstance(item, Profile):
             addresses |= {Channel.EMAIL: [item.email]} if item.email else {}
             addresses |= {Channel.SMS: [item.phone]} if item.phone else {}
-            recipient = Recipient(addresses, item.locale, recipient.channels, recipient.categories)
+            locale = item.locale
         elif isinstance(item, Preferences):
-            recipient = Recipient(addresses, recipient.locale, item.channels, item.categories)
+            channels, categories = item.channels, item.categories
         elif isinstance(item, PushDevice) and item.is_active:
             addresses.setdefault(Channel.PUSH, []).append(item.fcm_token)
-    return recipient
+    return Recipient(addresses, locale, channels, categories)
 
 
 def route(request: NotificationRequest, recipient: Recipient) -> Routing:

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from html import unescape
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
-from jinja2 import nodes, pass_context
+from jinja2 import nodes, pass_context, pass_eval_context
+from jinja2.filters import do_join, do_round, make_attrgetter
+from jinja2.nodes import EvalContext
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import JsonValue
@@ -99,6 +101,7 @@ SCRIPTS = ("javascript:", "vbscript:", "data:")
 OPERATORS = (nodes.Add, nodes.Sub, nodes.Neg, nodes.Compare, nodes.And, nodes.Or, nodes.Not)
 LOOP = frozenset(["index", "index0", "revindex", "revindex0", "first", "last", "length"])
 """What a template may ask of ``loop``."""
+RoundingMethod = Literal["common", "ceil", "floor"]
 _BUDGET = "carillon budget"  # no name a template can spell
 
 Content = dict[str, str]
@@ -143,17 +146,24 @@ def _counted(context: Context, values: Any) -> Any:
     return values
 
 
-def _join(values: Any, separator: str = "", attribute: str | None = None) -> str:
-    """Join, unless it would be more than may be rendered at all."""
-    texts = [str(value[attribute] if attribute else value) for value in values]
-    if sum(map(len, texts)) + len(separator) * len(texts) > MAX_RENDERED:
+@pass_eval_context
+def _join(
+    context: EvalContext, values: Any, separator: str = "", attribute: str | None = None
+) -> str:
+    """Join as Jinja does, unless it would be more than may be rendered at all."""
+    items = list(values)
+    if attribute is not None:
+        items = list(map(make_attrgetter(context.environment, attribute), items))
+    size = sum(len(str(item)) for item in items) + len(separator) * len(items)
+    if size > MAX_RENDERED:
         raise RenderError(f"joins to more than {MAX_RENDERED} characters")
-    return separator.join(texts)
+    joined: str = do_join(context, items, separator)
+    return joined
 
 
-def _round(value: float, precision: int = 0) -> float:
-    """Round to a precision that a number has."""
-    return round(value, max(-15, min(15, precision)))
+def _round(value: float, precision: int = 0, method: RoundingMethod = "common") -> float:
+    """Round as Jinja does, to a precision that a number has."""
+    return do_round(value, max(-15, min(15, precision)), method)
 
 
 @lru_cache(maxsize=2)
