@@ -110,10 +110,12 @@ check: ## lint, types and test, as CI does
 
 COMPILE = $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-header $(UPGRADE)
-SHIPPED := layers/common functions/channels/sms functions/channels/push
+SHIPPED := layers/common functions/authorizer functions/api/auth functions/api/docs \
+	functions/channels/sms functions/channels/push
 
 # Locked for the tests, but not shipped: the Lambda runtime has it, or nothing we call imports it.
 WITHOUT_layers/common := boto3 botocore dnspython jmespath python-dateutil s3transfer six urllib3
+WITHOUT_functions/api/docs := asgiref django sqlparse tzdata
 WITHOUT_functions/channels/sms := aiohappyeyeballs aiohttp aiohttp-retry aiosignal attrs frozenlist \
 	multidict propcache yarl
 WITHOUT_functions/channels/push := google-api-core google-cloud-core google-cloud-firestore \
@@ -124,7 +126,8 @@ WITHOUT_functions/channels/push := google-api-core google-cloud-core google-clou
 lock: $(VENV)/uv/.ready ## resolve every requirements file anew (UPGRADE=--upgrade to move versions)
 	@for set in uv tools cloud dev; do \
 		echo "locking requirements/$$set.txt"; \
-		$(COMPILE) requirements/$$set.in -o requirements/$$set.txt || exit 1; done
+		$(COMPILE) requirements/$$set.in -o requirements/$$set.txt \
+			$(addprefix --no-emit-package ,$(WITHOUT_functions/api/docs)) || exit 1; done
 	@$(MAKE) -s --no-print-directory $(SHIPPED:%=lock-%)
 
 .PHONY: $(SHIPPED:%=lock-%)

@@ -29,7 +29,7 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
                 }
             ],
         },
-        "context": {"client_id": who.client_id, "tenant": who.tenant, "scope": who.scope},
+        "context": who.as_context(),
     }
 
 

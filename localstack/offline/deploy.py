@@ -65,6 +65,7 @@ def parameters(api: str, sandbox: str) -> dict[str, str]:
         "SesEndpointUrl": sandbox,
         "TwilioBaseUrl": sandbox,
         "FcmBaseUrl": sandbox,
+        "OpenRegistration": "true",
     }
 
 

@@ -14,7 +14,7 @@ from moto import mock_aws
 from carillon.models import Channel
 
 Json = dict[str, Any]
-ADMIN_TOKEN = "nk_admin_" + "a" * 43
+ADMIN_TOKEN = "nk_admin_" + "a" * 43  # as in events/clients-register.json
 
 
 @dataclass

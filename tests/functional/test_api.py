@@ -8,17 +8,23 @@ import pytest
 from cloudformation import resources
 
 from carillon import inbox, tables
+from carillon.identity import APPLICATION
 from carillon.models import Message
 from carillon.settings import settings
 from functions.api.clients import handler as clients
 from functions.api.docs import handler as docs
 from functions.api.health import handler as health
+from functions.api.notifications import handler as notifications
 from functions.api.templates import handler as templates
 from functions.api.users import handler as users
 from functions.authorizer import handler as authorizer
 
 Json = dict[str, Any]
-OTHER_TENANT = {"client_id": "c", "tenant": "other", "scope": "client"}
+OTHER_TENANT = {
+    "client_id": "c",
+    "tenant": "other",
+    "scope": " ".join(sorted(APPLICATION)),
+}
 
 
 def test_a_registered_client_s_token_authorizes(cloud, call, sample) -> None:
@@ -31,7 +37,7 @@ def test_a_registered_client_s_token_authorizes(cloud, call, sample) -> None:
     assert policy["context"] == {
         "client_id": reply.data["client_id"],
         "tenant": "default",
-        "scope": "client",
+        "scope": " ".join(sorted(APPLICATION)),
     }
     (statement,) = policy["policyDocument"]["Statement"]
     assert statement["Resource"].endswith(":1234567890/dev/*")
@@ -74,18 +80,31 @@ def test_a_token_with_the_right_id_and_a_wrong_secret_is_refused(cloud, call, sa
 
 def test_the_admin_token_authorizes_the_administrator(cloud, sample) -> None:
     event = sample("authorizer-token") | {"authorizationToken": f"Bearer {cloud.admin_token}"}
-    assert authorizer.lambda_handler(event, None)["context"]["scope"] == "admin"
+    assert authorizer.lambda_handler(event, None)["context"]["scope"] == "admin ops users"
 
 
 def test_only_the_administrator_registers_clients(cloud, call, sample) -> None:
-    caller = {"client_id": "c", "tenant": "default", "scope": "client"}
-    assert call(clients, sample("clients-register"), caller=caller).status == 403
-    assert not cloud.items("ClientsTable")
+    token = call(clients, sample("clients-register")).data["api_token"]
+    another = {"service_name": "another"}
+    with_token = {"Authorization": f"Bearer {token}"}
+    assert call(clients, sample("clients-register"), body=another, headers=with_token).status == 403
+    wrong = {"Authorization": "Bearer nk_admin_" + "b" * 43}
+    assert call(clients, sample("clients-register"), body=another, headers=wrong).status == 401
 
 
-def test_the_administrator_is_not_a_client(cloud, call, sample) -> None:
-    admin = {"client_id": "admin", "tenant": "default", "scope": "admin"}
-    assert call(users, sample("users-put"), caller=admin).status == 403
+def test_anybody_registers_where_registration_is_open(cloud, call, sample, monkeypatch) -> None:
+    event = sample("clients-register")
+    del event["headers"]["Authorization"]
+    assert call(clients, event).status == 401
+    monkeypatch.setenv("OPEN_REGISTRATION", "true")
+    settings.cache_clear()
+    assert call(clients, event).status == 201
+
+
+def test_the_administrator_sends_nothing(prepared, call, sample) -> None:
+    admin = {"client_id": "admin", "tenant": "default", "scope": "admin ops users"}
+    assert call(notifications, sample("notifications-send"), caller=admin).status == 403
+    assert prepared.untouched()
 
 
 def test_a_service_name_is_taken_once(cloud, call, sample) -> None:
@@ -301,20 +320,19 @@ def test_a_bug_of_ours_is_a_500_that_tells_nothing(cloud, call, sample, monkeypa
     assert "secret" not in json.dumps(reply.body)
 
 
+def kinds(kind: type) -> list[type]:
+    return [each for sub in kind.__subclasses__() for each in (sub, *kinds(sub))]
+
+
 def test_the_tables_of_the_template_are_those_of_the_code() -> None:
     made = {
         name: [key["AttributeName"] for key in table["KeySchema"]]
         for name, table in resources("AWS::DynamoDB::Table").items()
     }
     used: dict[str, list[str]] = {}
-    for kind in (
-        tables.ApiKey,
-        tables.Template,
-        tables.UserItem,
-        tables.Notification,
-        tables.Delivery,
-        tables.InboxItem,
-    ):
+    for kind in kinds(tables.Item):
+        if kind.__dict__.get("Meta") is None:
+            continue  # a kind of item in its parent's table
         setting = vars(kind.Meta)["table_name"].setting
         name = setting.removesuffix("_table").capitalize() + "Table"
         keys = kind.get_attributes().values()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from carillon import templates as templates_module
+from carillon.identity import APPLICATION
 from carillon.settings import settings
 from carillon.tables import Delivery, Notification
 from functions.api.notifications import handler
@@ -14,7 +15,11 @@ from functions.api.users import handler as users
 
 Json = dict[str, Any]
 CHANNELS = ["email", "sms", "push", "inapp"]
-OTHER_CLIENT = {"client_id": "somebody-else", "tenant": "default", "scope": "client"}
+OTHER_CLIENT = {
+    "client_id": "somebody-else",
+    "tenant": "default",
+    "scope": " ".join(sorted(APPLICATION)),
+}
 
 
 def test_an_accepted_notification_is_recorded_once_and_published_once(send, prepared) -> None:

@@ -7,6 +7,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from pydantic import BaseModel
 
 from carillon import http, identity
+from carillon.identity import Scope
 from carillon.models import Answer, ClientRequest
 
 app = http.api()
@@ -30,7 +31,7 @@ class Registered(BaseModel):
 )
 def register(request: Annotated[ClientRequest, Body()]) -> Response[Answer[Registered]]:
     """Create a client and its first API token."""
-    http.caller(app, admin=True)
+    http.registrar(app, Scope.ADMIN)
     made = identity.register(request)
     return http.answer(
         app,

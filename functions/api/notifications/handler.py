@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from carillon import delivery, http, intake
 from carillon.errors import Fault, Problem
+from carillon.identity import Scope
 from carillon.models import (
     Answer,
     Channel,
@@ -95,7 +96,7 @@ def send(
         text = "differs from the Idempotency-Key header"
         raise Problem(400, "two-keys", f"request_id {text}", faults=[Fault("#/request_id", text)])
     accepted = intake.accept(
-        http.caller(app),
+        http.caller(app, Scope.SEND),
         request,
         http.canonical_body(app),
         idempotency_key,
@@ -120,7 +121,7 @@ def send(
 )
 def read(notification_id: Annotated[str, Path()]) -> Response[Answer[NotificationStatus]]:
     """Return what became of a notification."""
-    record = intake.find(http.caller(app), notification_id)
+    record = intake.find(http.caller(app, Scope.READ), notification_id)
     return http.answer(app, _status(record), "Notification found")
 
 

@@ -7,6 +7,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 from pydantic import BaseModel
 
 from carillon import http, templates
+from carillon.identity import Scope
 from carillon.models import (
     ActivateRequest,
     Answer,
@@ -65,7 +66,10 @@ class Rendered(BaseModel):
 def create(request: Annotated[TemplateRequest, Body()]) -> Response[Answer[TemplateOut]]:
     """Check the template and keep it as version 1."""
     template = templates.create(
-        http.caller(app).tenant, request.code, request.language, _parts(request.code, request)
+        http.caller(app, Scope.TEMPLATES).tenant,
+        request.code,
+        request.language,
+        _parts(request.code, request),
     )
     where = http.location(app, f"/api/v1/templates/{template.code}")
     return http.answer(
@@ -85,7 +89,7 @@ def create(request: Annotated[TemplateRequest, Body()]) -> Response[Answer[Templ
 )
 def read_all() -> Response[Answer[list[TemplateOut]]]:
     """Return the version in use of every template."""
-    found = templates.in_use(http.caller(app).tenant)
+    found = templates.in_use(http.caller(app, Scope.TEMPLATES).tenant)
     return http.answer(app, [_out(template) for template in found], "Templates found")
 
 
@@ -99,7 +103,7 @@ def read(
     code: Code, version: Annotated[int | None, Query(ge=1, le=99_999)] = None
 ) -> Response[Answer[TemplateOut]]:
     """Return the version in use, or the one asked for."""
-    tenant = http.caller(app).tenant
+    tenant = http.caller(app, Scope.TEMPLATES).tenant
     if version is not None:
         return http.answer(
             app, _out(templates.find_version(tenant, code, version)), "Version found"
@@ -120,7 +124,7 @@ def add_version(
 ) -> Response[Answer[TemplateOut]]:
     """Keep other parts for one language; the other languages stay as they are in use."""
     template = templates.add_version(
-        http.caller(app).tenant,
+        http.caller(app, Scope.TEMPLATES).tenant,
         code,
         request.language,
         _parts(code, request),
@@ -140,7 +144,7 @@ def activate(
 ) -> Response[Answer[TemplateOut]]:
     """Accept notifications with this version from now on."""
     template = templates.activate(
-        http.caller(app).tenant, code, request.version, http.expected_versions(app)
+        http.caller(app, Scope.TEMPLATES).tenant, code, request.version, http.expected_versions(app)
     )
     return _changed(template, f"Version {template.version} used")
 
@@ -153,7 +157,7 @@ def activate(
 )
 def render(code: Code, request: Annotated[RenderRequest, Body()]) -> Response[Answer[Rendered]]:
     """Render without sending: one channel, or all that the template has."""
-    tenant = http.caller(app).tenant
+    tenant = http.caller(app, Scope.TEMPLATES).tenant
     template = (
         templates.find_version(tenant, code, request.version)
         if request.version
@@ -181,7 +185,7 @@ def read_versions(code: Code) -> Response[Answer[list[VersionOut]]]:
         VersionOut(
             version=int(each.version), languages=sorted(each.locales), created_at=each.created_at
         )
-        for each in templates.versions(http.caller(app).tenant, code)
+        for each in templates.versions(http.caller(app, Scope.TEMPLATES).tenant, code)
     ]
     return http.answer(app, history, "Versions found")
 
@@ -194,7 +198,7 @@ def read_versions(code: Code) -> Response[Answer[list[VersionOut]]]:
 )
 def archive(code: Code) -> Response[None]:
     """Accept nothing with it any more; what was accepted is still sent."""
-    templates.archive(http.caller(app).tenant, code, http.expected_versions(app))
+    templates.archive(http.caller(app, Scope.TEMPLATES).tenant, code, http.expected_versions(app))
     return http.nothing(app)
 
 

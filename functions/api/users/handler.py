@@ -79,7 +79,7 @@ WRITE_REFUSALS = (400, 401, 403, 404, 409, 412, 413, 415, 422, 503)
 )
 def read(user_id: User) -> Response[Answer[UserOut]]:
     """Return the profile."""
-    profile = users.profile(http.caller(app).tenant, user_id)
+    profile = users.profile(http.caller_for(app, user_id).tenant, user_id)
     headers = http.unless_current(app, profile.version)
     return http.answer(app, _user(user_id, profile), "User found", headers=headers)
 
@@ -94,7 +94,7 @@ def read(user_id: User) -> Response[Answer[UserOut]]:
 def put(user_id: User, request: Annotated[UserRequest, Body()]) -> Response[Answer[UserOut]]:
     """Keep the whole profile; 201 when the user is new."""
     profile, created = users.put(
-        http.caller(app).tenant, user_id, request, http.expected_versions(app)
+        http.caller_for(app, user_id).tenant, user_id, request, http.expected_versions(app)
     )
     return http.answer(
         app,
@@ -113,7 +113,9 @@ def put(user_id: User, request: Annotated[UserRequest, Body()]) -> Response[Answ
 )
 def patch(user_id: User, request: Annotated[UserPatch, Body()]) -> Response[Answer[UserOut]]:
     """Change the fields given and keep the others."""
-    profile = users.patch(http.caller(app).tenant, user_id, request, http.expected_versions(app))
+    profile = users.patch(
+        http.caller_for(app, user_id).tenant, user_id, request, http.expected_versions(app)
+    )
     headers = {"ETag": http.etag(profile.version)}
     return http.answer(app, _user(user_id, profile), "User changed", headers=headers)
 
@@ -126,7 +128,7 @@ def patch(user_id: User, request: Annotated[UserPatch, Body()]) -> Response[Answ
 )
 def read_preferences(user_id: User) -> Response[Answer[PreferencesOut]]:
     """Return what the user wants to receive."""
-    kept = users.preferences(http.caller(app).tenant, user_id)
+    kept = users.preferences(http.caller_for(app, user_id).tenant, user_id)
     headers = http.unless_current(app, kept.version)
     return http.answer(app, _preferences(kept), "Preferences found", headers=headers)
 
@@ -165,7 +167,7 @@ def patch_preferences(
 )
 def read_push_tokens(user_id: User) -> Response[Answer[list[PushTokenOut]]]:
     """Return the devices registered for the user."""
-    found = users.devices(http.caller(app).tenant, user_id)
+    found = users.devices(http.caller_for(app, user_id).tenant, user_id)
     return http.answer(app, [_push_token(device) for device in found], "Devices found")
 
 
@@ -180,7 +182,7 @@ def add_push_token(
     user_id: User, request: Annotated[PushTokenRequest, Body()]
 ) -> Response[Answer[PushTokenOut]]:
     """Register the device; the same token again is the same device."""
-    device = users.add_device(http.caller(app).tenant, user_id, request)
+    device = users.add_device(http.caller_for(app, user_id).tenant, user_id, request)
     return http.answer(app, _push_token(device), "Device registered", status=201)
 
 
@@ -192,7 +194,7 @@ def add_push_token(
 )
 def remove_push_token(user_id: User, token_id: Annotated[str, Path()]) -> Response[None]:
     """Forget the device: nothing is pushed to it any more."""
-    users.remove_device(http.caller(app).tenant, user_id, token_id)
+    users.remove_device(http.caller_for(app, user_id).tenant, user_id, token_id)
     return http.nothing(app)
 
 
@@ -208,7 +210,7 @@ def read_inbox(
     cursor: Annotated[str | None, Query(max_length=512)] = None,
 ) -> Response[Page[InboxEntry]]:
     """Return a page of in-app notifications and the cursor of the next."""
-    tenant = http.caller(app).tenant
+    tenant = http.caller_for(app, user_id).tenant
     users.profile(tenant, user_id)
     found = inbox.page(tenant, user_id, limit, cursor)
     entries = [
@@ -242,7 +244,7 @@ def _user(user_id: str, profile: Profile) -> UserOut:
 def _keep_preferences(
     user_id: str, request: PreferencesRequest | PreferencesPatch, message: str
 ) -> Response[Answer[PreferencesOut]]:
-    tenant = http.caller(app).tenant
+    tenant = http.caller_for(app, user_id).tenant
     kept = users.put_preferences(tenant, user_id, request, http.expected_versions(app))
     headers = {"ETag": http.etag(kept.version)}
     return http.answer(app, _preferences(kept), message, headers=headers)

@@ -20,10 +20,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel
 from pynamodb.exceptions import PynamoDBException
 
-from carillon.errors import Fault, NotModified, Problem
-from carillon.identity import ADMIN, Caller
+from carillon.errors import Fault, NotModified, Problem, not_found
+from carillon.identity import Caller, Scope, authenticate
 from carillon.log import logger, trace
 from carillon.models import MAX_BODY_BYTES, Answer, Meta, Page, PageMeta
+from carillon.settings import settings
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -203,16 +204,61 @@ def canonical_body(app: APIGatewayRestResolver) -> bytes:
     return bytes(app.current_event.raw_event[_BODY_KEY])
 
 
-def caller(app: APIGatewayRestResolver, *, admin: bool = False) -> Caller:
-    """Return who the authorizer said is calling; raises Problem (403) when not ``admin``."""
+def caller(app: APIGatewayRestResolver, scope: Scope) -> Caller:
+    """Return who the authorizer said is calling; raises Problem: 403 without the ``scope``."""
+    who = _authorized(app)
+    if who is None:
+        raise _unauthorized()
+    return _with_scope(who, scope)
+
+
+def caller_for(app: APIGatewayRestResolver, user_id: str) -> Caller:
+    """Return who is calling about a user: one with the scope ``users``, or that very user.
+
+    Raises Problem: 404 for another user, exactly as for one that is not there.
+    """
+    who = _authorized(app)
+    if who is None:
+        raise _unauthorized()
+    if Scope.SELF not in who.scopes:
+        return _with_scope(who, Scope.USERS)
+    if who.user_id != user_id:
+        raise not_found("user", "path:user_id")
+    return who
+
+
+def registrar(app: APIGatewayRestResolver, scope: Scope) -> Caller:
+    """Return who registers somebody, on a route API Gateway asks no token for.
+
+    With OPEN_REGISTRATION nobody needs a token; one that is given must be good all the same.
+    """
+    given = app.current_event.headers.get("authorization") or ""
+    if not given and settings().open_registration == "true":
+        return Caller("anonymous", "default", frozenset({scope}))
+    kind, _, token = given.partition(" ")
+    who = authenticate(token.strip()) if kind.lower() == "bearer" else None
+    if who is None:
+        raise _unauthorized()
+    return _with_scope(who, scope)
+
+
+def _authorized(app: APIGatewayRestResolver) -> Caller | None:
     told = (app.current_event.raw_event.get("requestContext") or {}).get("authorizer") or {}
     try:
-        who = Caller(told["client_id"], told["tenant"], told["scope"])
-    except KeyError:
-        raise Problem(401, "unauthorized", "Give an API token as Bearer") from None
-    if admin != (who.scope == ADMIN):
-        wanted = "the admin token" if admin else "a client's API token"
-        text = f"This takes {wanted}"
+        return Caller.from_context(told)
+    except (KeyError, ValueError):
+        return None
+
+
+def _unauthorized() -> Problem:
+    text = "Give an API token as Bearer"
+    fault = Fault("header:Authorization", "missing or not valid")
+    return Problem(401, "unauthorized", text, faults=[fault])
+
+
+def _with_scope(who: Caller, scope: Scope) -> Caller:
+    if scope not in who.scopes:
+        text = f"This takes a token with the scope {scope}"
         raise Problem(403, "forbidden", text, faults=[Fault("header:Authorization", text)])
     return who
 

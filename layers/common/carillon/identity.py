@@ -5,7 +5,9 @@ import hmac
 import re
 import secrets
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from carillon.aws import secret
 from carillon.errors import Fault, Problem
@@ -13,18 +15,48 @@ from carillon.models import ClientRequest, now, timestamp
 from carillon.settings import settings
 from carillon.tables import ApiKey, Client, ClientName, create_all, tenant_key
 
-ADMIN = "admin"
-CLIENT = "client"
 _TOKEN = re.compile(r"nk_live_([a-z0-9]{12})_[A-Za-z0-9_-]{43}")
+
+
+class Scope(StrEnum):
+    """What a token may do. ``SELF`` is a user's: their own profile, preferences and inbox."""
+
+    SEND = "send"
+    READ = "read"
+    CONTENT = "content:read"
+    STATUS = "status:write"
+    USERS = "users"
+    TEMPLATES = "templates"
+    OPS = "ops"
+    ADMIN = "admin"
+    SELF = "self"
+
+
+APPLICATION = frozenset(Scope) - {Scope.OPS, Scope.ADMIN, Scope.SELF}
+"""What an application's key may do unless it is told less."""
+ADMINISTRATOR = frozenset({Scope.ADMIN, Scope.OPS, Scope.USERS})
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose request this is: an application, or the administrator (``client_id`` "admin")."""
+    """Whose request this is: an application's, a user's, or the administrator's."""
 
     client_id: str
     tenant: str
-    scope: str
+    scopes: frozenset[Scope]
+    user_id: str | None = None
+
+    def as_context(self) -> dict[str, str]:
+        """Return what API Gateway hands from the authorizer to a function: flat text."""
+        scope = " ".join(sorted(self.scopes))
+        told = {"client_id": self.client_id, "tenant": self.tenant, "scope": scope}
+        return told | ({"user_id": self.user_id} if self.user_id else {})
+
+    @classmethod
+    def from_context(cls, told: Mapping[str, str]) -> "Caller":
+        """Return the caller that ``as_context`` told of; raises KeyError, ValueError."""
+        scopes = frozenset(map(Scope, told["scope"].split()))
+        return cls(told["client_id"], told["tenant"], scopes, told.get("user_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +85,7 @@ def register(request: ClientRequest) -> Registration:
             digest=_digest(token),
             client_id=client_id,
             tenant=request.tenant,
-            scopes=CLIENT,
+            scopes=" ".join(sorted(APPLICATION)),
         ),
     )
     if not created:
@@ -66,14 +98,14 @@ def authenticate(token: str) -> Caller | None:
     """Return whose token this is, or None. Compares hashes, in constant time."""
     match = _TOKEN.fullmatch(token)
     if match is None:
-        return Caller("admin", "default", ADMIN) if _is_admin(token) else None
+        return Caller("admin", "default", ADMINISTRATOR) if _is_admin(token) else None
     try:
         key = ApiKey.get(f"key#{match[1]}", consistent_read=True)
     except ApiKey.DoesNotExist:
         return None
     if not hmac.compare_digest(bytes(key.digest), _digest(token)):
         return None
-    return Caller(key.client_id, key.tenant, key.scopes)
+    return Caller(key.client_id, key.tenant, frozenset(map(Scope, key.scopes.split())))
 
 
 def _is_admin(token: str) -> bool:

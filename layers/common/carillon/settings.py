@@ -27,6 +27,7 @@ class Settings:
     notifications_table: str = ""
     deliveries_table: str = ""
     inbox_table: str = ""
+    counters_table: str = ""
     topic_arn: str = ""
     queue_url: str = ""
     dead_letter_queue_url: str = ""
@@ -36,6 +37,7 @@ class Settings:
     twilio_base_url: str = ""
     fcm_base_url: str = ""
     secrets_prefix: str = ""
+    open_registration: str = ""
     idempotency_ttl_seconds: int = 604_800
     retention_days: int = 90
     max_retries: int = 3

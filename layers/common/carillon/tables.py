@@ -225,6 +225,25 @@ class InboxItem(Item):
     expires_at = NumberAttribute()
 
 
+class Counter(Item):
+    """A number that many add to: of requests, of logins, of what was sent."""
+
+    class Meta:
+        table_name = _TableName("counters_table")
+
+    name = UnicodeAttribute(hash_key=True)  # what is counted
+    slot = UnicodeAttribute(range_key=True)  # when, or of what
+    total = NumberAttribute(default=0)
+    expires_at = NumberAttribute(null=True)  # epoch seconds; for ever when there is none
+
+
+def add(name: str, slot: str, count: int, expires_at: int) -> int:
+    """Add to a counter, made by the first; return its total, this addition included."""
+    counter = Counter(name, slot)
+    counter.update(actions=[Counter.total.add(count), Counter.expires_at.set(expires_at)])
+    return int(counter.total)
+
+
 def tenant_key(tenant: str, name: str) -> str:
     """Return the key of something a tenant calls ``name``."""
     return f"{tenant}#{name}"
