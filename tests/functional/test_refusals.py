@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from carillon import http
+from carillon import models
 from carillon.models import Message
 from functions.api.notifications import handler
 from functions.api.templates import handler as templates
@@ -154,7 +154,7 @@ def test_what_is_not_a_json_object_is_refused_before_any_store(
 
 
 def test_one_byte_too_many_is_refused_a_i07(send, prepared, call, sample) -> None:
-    limit = http.MAX_BODY_BYTES
+    limit = models.MAX_BODY_BYTES
     small = json.dumps({"user_id": "ada", "channels": ["email"], "message": ""})
     for size, status in ((limit, 202), (limit + 1, 413)):
         body = small.replace('""', json.dumps("x" * (size - len(small))))

@@ -4,68 +4,37 @@ Success is ``{success, data, error, message, meta}``; a problem document carries
 as extensions, so one body satisfies both contracts (docs/adr/0003-one-envelope.md).
 """
 
-import json
 import re
-from base64 import b64decode
-from collections.abc import Callable, Mapping, Sequence
-from http import HTTPStatus
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
-from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import BaseModel
 from pynamodb.exceptions import PynamoDBException
 
+from carillon import openapi
+from carillon.bodies import check_content_type, read_body
 from carillon.errors import Fault, NotModified, Problem, not_found
 from carillon.identity import Caller, Scope, authenticate
 from carillon.log import logger, trace
-from carillon.models import MAX_BODY_BYTES, Answer, Meta, Page, PageMeta
+from carillon.models import Answer, Meta, Page, PageMeta
+from carillon.problems import PROBLEM, invalid_request, problem_document
 from carillon.settings import settings
 
 T = TypeVar("T")
 Json = dict[str, Any]
 Handler = Callable[[Json, Any], Json]
 
-PROBLEM = "application/problem+json"
+# How a route describes its answers, beside what gives them.
+responses = openapi.responses
+no_content = openapi.no_content
+
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-MAX_DEPTH = 32
 _ETAG = re.compile(r'"\d{1,18}"')
 _BODY_KEY = "_canonical"
-
-
-class FaultOut(BaseModel):
-    """One place in the request that is wrong."""
-
-    pointer: str
-    message: str
-
-
-class ErrorOut(BaseModel):
-    """The error of the envelope."""
-
-    code: str
-
-
-class ProblemDocument(BaseModel):
-    """RFC 9457's members, ours, and the envelope's."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    code: str
-    errors: list[FaultOut]
-    correlation_id: str
-    success: Literal[False] = False
-    data: None = None
-    error: ErrorOut
-    message: str
-    meta: Meta
 
 
 def api() -> APIGatewayRestResolver:
@@ -84,16 +53,6 @@ def api() -> APIGatewayRestResolver:
     return app
 
 
-def invalid_request(errors: Sequence[Mapping[str, Any]]) -> Problem:
-    """Return the refusal for pydantic's ``errors``: 422 for a body, 400 for anything around it."""
-    faults = [
-        Fault(_pointer(error["loc"]), error["msg"].removeprefix("Value error, "))
-        for error in errors
-    ]
-    status = 422 if any(error["loc"][0] == "body" for error in errors) else 400
-    return Problem(status, "invalid-request", "The request does not fit the schema", faults=faults)
-
-
 def handler(app: APIGatewayRestResolver) -> Handler:
     """Return the Lambda handler that answers through ``app``."""
 
@@ -101,7 +60,7 @@ def handler(app: APIGatewayRestResolver) -> Handler:
         correlation = _correlation_id(event)
         logger().set_correlation_id(correlation)
         try:
-            _check_content_type(event)
+            check_content_type(event)
             event[_BODY_KEY] = read_body(event)
         except Problem as problem:
             answer = _refuse(problem, event)
@@ -118,85 +77,6 @@ def handler(app: APIGatewayRestResolver) -> Handler:
         return answer
 
     return lambda_handler
-
-
-def read_body(event: Json) -> bytes:
-    """Return the request's JSON the same for any order of keys and any spacing (RFC 8785's aim).
-
-    Raises Problem for what no schema would describe. Stricter than ``json.loads``: no NaN, no lone
-    surrogates, no endless numbers or nesting. Empty when there is no body.
-    """
-    text = event.get("body")
-    if not text:
-        return b""
-    if event.get("isBase64Encoded"):
-        text = _decoded(text)
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_BODY_BYTES:
-        limit = f"The body may have {MAX_BODY_BYTES} bytes"
-        raise Problem(413, "too-large", limit, faults=[Fault("#", limit)])
-    try:
-        body = json.loads(text, parse_constant=_no_constant)
-        _check_depth(body, MAX_DEPTH)
-        canonical = json.dumps(
-            body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        ).encode()
-    except (ValueError, RecursionError) as error:
-        reason = _why_not_json(error)
-        raise Problem(
-            400, "malformed-json", f"The body is not JSON: {reason}", faults=[Fault("#", reason)]
-        ) from None
-    if not isinstance(body, dict):
-        raise Problem(
-            400,
-            "malformed-json",
-            "The body is not a JSON object",
-            faults=[Fault("#", "must be an object, in braces")],
-        )
-    return canonical
-
-
-def _check_content_type(event: Json) -> None:
-    """Raise Problem (415) for a body that is not said to be JSON; said nothing, it is taken so."""
-    headers = event.get("headers") or {}
-    name = next((name for name in headers if name.lower() == "content-type"), None)
-    kind = headers[name].partition(";")[0].strip().lower() if name else ""
-    if event.get("body") and kind not in ("", "application/json"):
-        text = "Send application/json"
-        raise Problem(
-            415, "unsupported-media-type", text, faults=[Fault("header:Content-Type", text)]
-        )
-    if name:
-        headers[name] = "application/json"  # the resolver compares it as it is spelt
-
-
-def _decoded(text: str) -> str:
-    try:
-        return b64decode(text, validate=True).decode()
-    except ValueError:
-        raise Problem(400, "malformed-json", "The body is not base64 of UTF-8") from None
-
-
-def _why_not_json(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at character {error.pos}"
-    if isinstance(error, UnicodeEncodeError):
-        return "a lone surrogate is no character"
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    return str(error).partition(";")[0]
-
-
-def _check_depth(value: Any, left: int) -> None:
-    """Raise ValueError for JSON so deep that its next reader might refuse it."""
-    if not left:
-        raise ValueError("nested too deeply")
-    if isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            _check_depth(each, left - 1)
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def canonical_body(app: APIGatewayRestResolver) -> bytes:
@@ -363,7 +243,9 @@ def _tags(app: APIGatewayRestResolver, header: str) -> set[str]:
 
 
 def _not_modified(found: NotModified) -> Response[None]:
-    return Response(status_code=304, headers={"ETag": found.etag})
+    event = APIGatewayRestResolver.current_event.raw_event
+    headers = {"ETag": found.etag, "X-Correlation-ID": _correlation_id(event)}
+    return Response(status_code=304, headers=headers)
 
 
 def location(app: APIGatewayRestResolver, path: str) -> str:
@@ -371,48 +253,6 @@ def location(app: APIGatewayRestResolver, path: str) -> str:
     context = app.current_event.request_context
     stage = f"/{context.stage}"
     return (stage if (context.path or "").startswith(f"{stage}/") else "") + path
-
-
-def problem_document(problem: Problem, instance: str, correlation: str) -> ProblemDocument:
-    """Return the RFC 9457 document that also completes the envelope."""
-    return ProblemDocument(
-        type=f"https://carillon.example/problems/{problem.code}",
-        title=HTTPStatus(problem.status).phrase,
-        status=problem.status,
-        detail=problem.detail,
-        instance=instance,
-        code=problem.code,
-        errors=[FaultOut(pointer=f.pointer, message=f.message) for f in problem.faults],
-        correlation_id=correlation,
-        error=ErrorOut(code=problem.code),
-        message=problem.detail,
-        meta=Meta(correlation_id=correlation),
-    )
-
-
-def responses(
-    success: type[BaseModel], *refusals: int, status: int = 200
-) -> dict[int, OpenAPIResponse]:
-    """Return a route's OpenAPI responses: its success, and the problems it may answer."""
-    documented: dict[int, OpenAPIResponse] = {
-        status: {
-            "description": HTTPStatus(status).phrase,
-            "content": {"application/json": {"model": success}},
-        }
-    }
-    for refusal in refusals:
-        documented[refusal] = {
-            "description": HTTPStatus(refusal).phrase,
-            "content": {PROBLEM: {"model": ProblemDocument}},
-        }
-    return documented
-
-
-def no_content(*refusals: int) -> dict[int, OpenAPIResponse]:
-    """Return the OpenAPI responses of a route that answers 204."""
-    documented = responses(ProblemDocument, *refusals)
-    del documented[200]
-    return {204: {"description": HTTPStatus(204).phrase}, **documented}
 
 
 def _refuse(problem: Problem, event: Mapping[str, Any]) -> Json:
@@ -449,17 +289,3 @@ def _store_failed(error: Exception) -> Response[str]:
 def _bug(error: Exception) -> Response[str]:
     logger().error("unhandled", extra=trace(error))
     return _problem(Problem(500, "internal-error", "Something went wrong on our side"))
-
-
-def _pointer(place: tuple[str | int, ...]) -> str:
-    """JSON Pointer (RFC 6901, as a fragment) for a body field, else ``query:limit`` and so on."""
-    where, *steps = place
-    if where != "body":
-        return ":".join(str(step) for step in place)
-    named = (str(step) for step in steps if not _is_of_the_schema(step))
-    return "/".join(["#", *(name.replace("~", "~0").replace("/", "~1") for name in named)])
-
-
-def _is_of_the_schema(step: str | int) -> bool:
-    """Tell whether pydantic added this step: a union's branch or a mark for a mapping's key."""
-    return isinstance(step, str) and ("[" in step or step == "bool")
