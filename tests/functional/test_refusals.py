@@ -7,6 +7,7 @@ import pytest
 
 from carillon import models
 from carillon.models import Message
+from carillon.problems import PROBLEM
 from functions.api.notifications import handler
 from functions.api.templates import handler as templates
 from functions.api.users import handler as users
@@ -120,7 +121,7 @@ def test_a_bad_field_is_named_and_leaves_nothing(
     reply = send(change)
     assert (reply.status, reply.body["code"]) == (status, code)
     assert reply.body["errors"][0]["pointer"] == pointer
-    assert reply.headers["Content-Type"] == http.PROBLEM
+    assert reply.headers["Content-Type"] == PROBLEM
     assert reply.body["correlation_id"] == "order-A-1042"
     assert prepared.untouched()
 
@@ -147,7 +148,7 @@ def test_what_is_not_a_json_object_is_refused_before_any_store(
 ) -> None:
     reply = call(handler, sample("notifications-send"), raw=raw)
     assert reply.status == status
-    assert reply.headers["Content-Type"] == http.PROBLEM
+    assert reply.headers["Content-Type"] == PROBLEM
     assert reply.body["success"] is False
     assert reply.body["errors"][0]["pointer"] == "#"
     assert prepared.untouched()
