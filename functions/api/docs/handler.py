@@ -36,4 +36,4 @@ def _description() -> str:
     return (Path(__file__).parent / "openapi.json").read_text("utf-8")
 
 
-lambda_handler = http.handler(app)
+lambda_handler = http.handler(app, asks_nobody=True)

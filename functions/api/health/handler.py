@@ -1,12 +1,13 @@
-"""GET /health (alive) and GET /api/v1/health (asks DynamoDB, SNS and SQS)."""
+"""GET /health (alive), GET /api/v1/health (asks DynamoDB, SNS and SQS) and GET /metrics."""
 
 from collections.abc import Callable
 
 from aws_lambda_powertools.event_handler import Response
 from pydantic import BaseModel
 
-from carillon import http
+from carillon import http, metrics
 from carillon.aws import sns, sqs
+from carillon.identity import Scope
 from carillon.log import logger, trace
 from carillon.models import Answer
 from carillon.settings import settings
@@ -52,6 +53,18 @@ def dependencies() -> Response[Answer[Health]]:
     )
 
 
+@app.get(
+    "/metrics",
+    summary="The counters, as OpenMetrics text",
+    tags=["Health"],
+    responses=http.text_responses(metrics.CONTENT_TYPE, 401, 403, 503),
+)
+def read_metrics() -> Response[str]:
+    """Return what all processes have counted so far."""
+    http.caller(app, Scope.OPS)
+    return http.text(app, metrics.exposition(), metrics.CONTENT_TYPE)
+
+
 def _ask(name: str, question: Callable[[], object]) -> str:
     try:
         question()
@@ -79,4 +92,4 @@ def _ask_sqs() -> None:
 
 _QUESTIONS = {"dynamodb": _ask_dynamodb, "sns": _ask_sns, "sqs": _ask_sqs}
 
-lambda_handler = http.handler(app)
+lambda_handler = http.handler(app, asks_nobody=True)

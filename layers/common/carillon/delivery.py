@@ -19,6 +19,7 @@ from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
+from carillon import metrics
 from carillon.aws import PROVIDER_TIMEOUT, secret, sqs
 from carillon.errors import Failure, PoisonMessageError, ProviderError, RenderError
 from carillon.log import logger, trace
@@ -98,6 +99,7 @@ def consumer(channel: Channel, send: Send) -> Callable[[Mapping[str, Any], Lambd
             "batch",
             extra={"channel": channel, "size": len(event["Records"]), "again": len(again)},
         )
+        metrics.end(flush=_remaining(context) > SEND_BUDGET)
         return {"batchItemFailures": again}
 
     return lambda_handler
@@ -205,7 +207,8 @@ def _deliver(
         claim.fail(ProviderError(Failure.THROTTLE, "no-time-left", "the claim took too long"))
         return
     try:
-        sent = _send_once(send, Outgoing(message, address, content))
+        with metrics.timed("delivery_attempt_duration_seconds", channel=channel.value):
+            sent = _send_once(send, Outgoing(message, address, content))
     except ProviderError as error:
         claim.fail(error)
     else:
@@ -301,6 +304,8 @@ def _take_over(delivery: Delivery, actions: Sequence[Action], owner: str) -> "_C
     if not _update(delivery, [*taken, Delivery.maybe_sent.set(True)], still_held):
         # Its holder, or another, was quicker; this copy of the message may be the one they need.
         raise NotNowError(LEASE_MARGIN)
+    if spent:
+        _count(delivery, State.UNKNOWN)
     return None if spent else _Claim(delivery, owner)
 
 
@@ -372,9 +377,16 @@ class _Claim:
         logger().info("delivery", extra=told)  # before the write, which may fail
         done = [Delivery.state.set(state), Delivery.updated_at.set(timestamp(now()))]
         written = _update(self.delivery, [*done, *actions], condition)
-        if not written:
+        if written:
+            _count(self.delivery, state)
+        else:
             logger().warning("not recorded: the claim has passed on", extra=told)
         return written
+
+
+def _count(delivery: Delivery, state: State) -> None:
+    channel = delivery.target.partition("#")[0]
+    metrics.count("deliveries_total", channel=channel, state=state.value)
 
 
 def _error(failure: Failure, code: str, message: str) -> list[Action]:

@@ -5,6 +5,7 @@ as extensions, so one body satisfies both contracts (docs/adr/0003-one-envelope.
 """
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -15,7 +16,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from carillon import openapi
+from carillon import metrics, openapi
 from carillon.bodies import check_content_type, read_body
 from carillon.errors import Fault, NotModified, Problem, not_found
 from carillon.identity import Caller, Scope, authenticate
@@ -31,10 +32,12 @@ Handler = Callable[[Json, Any], Json]
 # How a route describes its answers, beside what gives them.
 responses = openapi.responses
 no_content = openapi.no_content
+text_responses = openapi.text_responses
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ETAG = re.compile(r'"\d{1,18}"')
 _BODY_KEY = "_canonical"
+_SERVER_ERROR = 500
 
 
 def api() -> APIGatewayRestResolver:
@@ -53,12 +56,15 @@ def api() -> APIGatewayRestResolver:
     return app
 
 
-def handler(app: APIGatewayRestResolver) -> Handler:
-    """Return the Lambda handler that answers through ``app``."""
+def handler(app: APIGatewayRestResolver, *, asks_nobody: bool = False) -> Handler:
+    """Return the Lambda handler that answers through ``app``.
+
+    One that ``asks_nobody`` keeps its metrics out of the table: it answers without a store.
+    """
 
     def lambda_handler(event: Json, context: Any) -> Json:
-        correlation = _correlation_id(event)
-        logger().set_correlation_id(correlation)
+        began = time.perf_counter()
+        logger().set_correlation_id(_correlation_id(event))
         try:
             check_content_type(event)
             event[_BODY_KEY] = read_body(event)
@@ -66,17 +72,21 @@ def handler(app: APIGatewayRestResolver) -> Handler:
             answer = _refuse(problem, event)
         else:
             answer = app.resolve(event, context)
-        logger().info(
-            "request",
-            extra={
-                "method": event["httpMethod"],
-                "route": event.get("resource"),
-                "status": answer["statusCode"],
-            },
-        )
+        _account(event, answer["statusCode"], time.perf_counter() - began)
+        # What answers 5xx may do so for want of the very store.
+        metrics.end(flush=not asks_nobody and answer["statusCode"] < _SERVER_ERROR)
         return answer
 
     return lambda_handler
+
+
+def _account(event: Json, status: int, seconds: float) -> None:
+    """Log and count a request. The route is the template's path, not the caller's."""
+    method, route = event["httpMethod"], event.get("resource") or "none"
+    logger().info("request", extra={"method": method, "route": route, "status": status})
+    labels = {"method": method, "route": route, "status": f"{status // 100}xx"}
+    metrics.count("api_requests_total", **labels)
+    metrics.observe("api_request_duration_seconds", seconds, **labels)
 
 
 def canonical_body(app: APIGatewayRestResolver) -> bytes:
@@ -189,6 +199,12 @@ def page(
 def nothing(app: APIGatewayRestResolver) -> Response[None]:
     """Return 204."""
     return Response(status_code=204, headers={"X-Correlation-ID": correlation_id(app)})
+
+
+def text(app: APIGatewayRestResolver, body: str, content_type: str) -> Response[str]:
+    """Return a text that is no JSON."""
+    headers = {"X-Correlation-ID": correlation_id(app)}
+    return Response(200, content_type, body, headers)
 
 
 def _enveloped(

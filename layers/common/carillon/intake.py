@@ -13,6 +13,7 @@ from base64 import b32encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from carillon import metrics
 from carillon.errors import Fault, Problem, RenderError, not_found
 from carillon.identity import Caller
 from carillon.models import (
@@ -134,6 +135,7 @@ def _replay(stored: Notification, digest: bytes) -> Accepted:
             "This idempotency key was used before, with another body",
             faults=[Fault("header:Idempotency-Key", "belongs to another request")],
         )
+    metrics.count("idempotency_hits_total")
     message = message_of(stored)
     claimed = {item.target.partition("#")[0] for item in deliveries_of(stored)}
     unclaimed = {channel for channel in message.targets if channel.value not in claimed}

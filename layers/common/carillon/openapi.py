@@ -26,6 +26,16 @@ def responses(
     return documented
 
 
+def text_responses(content_type: str, *refusals: int) -> dict[int, OpenAPIResponse]:
+    """Return the OpenAPI responses of a route that answers text."""
+    documented = responses(ProblemDocument, *refusals)
+    text: OpenAPIResponse = {
+        "description": HTTPStatus(200).phrase,
+        "content": {content_type: {"schema": {"type": "string"}}},
+    }
+    return documented | {200: text}
+
+
 def no_content(*refusals: int) -> dict[int, OpenAPIResponse]:
     """Return the OpenAPI responses of a route that answers 204."""
     documented = responses(ProblemDocument, *refusals)

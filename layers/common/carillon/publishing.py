@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from carillon import metrics
 from carillon.aws import sns
 from carillon.errors import CarillonError
 from carillon.models import Channel
@@ -29,3 +30,4 @@ def publish(body: str, channels: Iterable[Channel], correlation_id: str) -> None
         )
     except (BotoCoreError, ClientError) as error:
         raise PublishError(type(error).__name__) from error
+    metrics.count("published_messages_total")

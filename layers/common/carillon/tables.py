@@ -4,7 +4,7 @@ Each class is one kind of item. Table names come from the settings when a table 
 Keys that belong to a tenant begin with it, so one tenant cannot name another's item.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
@@ -225,6 +225,10 @@ class InboxItem(Item):
     expires_at = NumberAttribute()
 
 
+METRICS = "metrics"
+"""What the counters table calls the metrics' series."""
+
+
 class Counter(Item):
     """A number that many add to: of requests, of logins, of what was sent."""
 
@@ -242,6 +246,45 @@ def add(name: str, slot: str, count: int, expires_at: int) -> int:
     counter = Counter(name, slot)
     counter.update(actions=[Counter.total.add(count), Counter.expires_at.set(expires_at)])
     return int(counter.total)
+
+
+class Metric(Item):
+    """A series of the metrics: a counter's total, or a histogram's sum and buckets.
+
+    Each field is what all processes added to it. ``le_5`` counts what took at most 5 ms and more
+    than the bucket before, ``more`` what no bucket takes.
+    """
+
+    class Meta:
+        table_name = _TableName("counters_table")
+
+    name = UnicodeAttribute(hash_key=True, default=METRICS)
+    slot = UnicodeAttribute(range_key=True)  # the series as OpenMetrics writes it: name{labels}
+    total = NumberAttribute(null=True)
+    seconds = NumberAttribute(null=True)
+    le_5 = NumberAttribute(null=True)
+    le_10 = NumberAttribute(null=True)
+    le_25 = NumberAttribute(null=True)
+    le_50 = NumberAttribute(null=True)
+    le_100 = NumberAttribute(null=True)
+    le_250 = NumberAttribute(null=True)
+    le_500 = NumberAttribute(null=True)
+    le_1000 = NumberAttribute(null=True)
+    le_2500 = NumberAttribute(null=True)
+    more = NumberAttribute(null=True)
+
+
+def add_to_metric(series: str, amounts: Mapping[str, float]) -> None:
+    """Add to the fields of a series, made by the first."""
+    fields = Metric.get_attributes()
+    Metric(METRICS, series).update(
+        actions=[fields[name].add(amount) for name, amount in amounts.items()]
+    )
+
+
+def metrics() -> Iterator[Metric]:
+    """Return every series, by name."""
+    return Metric.query(METRICS)
 
 
 def tenant_key(tenant: str, name: str) -> str:

@@ -1,0 +1,168 @@
+"""Metrics: counted in memory, told to CloudWatch at once and to the counters table now and then.
+
+CloudWatch gets every number (EMF, a line per label set and invocation). GET /metrics shows the
+table's: each process adds what it counted every few seconds, so what a dying process had not
+added yet is missing there. No label may hold an address or an id.
+"""
+
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import PynamoDBException
+
+from carillon.log import logger, trace
+from carillon.tables import Metric, add_to_metric, metrics
+
+FLUSH_SECONDS = 5.0
+PAUSE_SECONDS = 60.0
+"""How long the table is left alone after it failed."""
+BUCKETS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500)
+"""Upper bounds in milliseconds."""
+CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+HELP = {
+    "api_requests_total": "Requests answered.",
+    "api_request_duration_seconds": "Time our function took for a request.",
+    "published_messages_total": "Notifications published, republished ones included.",
+    "idempotency_hits_total": "Requests answered by what an earlier one with their key had done.",
+    "deliveries_total": "States recorded for deliveries by the workers.",
+    "delivery_attempt_duration_seconds": "Time a provider took for an attempt.",
+}
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass
+class _Tally:
+    """What was counted here: per series for the table, per label set for CloudWatch."""
+
+    for_table: dict[str, dict[str, float]] = field(default_factory=dict)
+    for_log: dict[Labels, dict[str, list[float]]] = field(default_factory=dict)
+    flush_at: float = 0.0
+
+
+@cache
+def _tally() -> _Tally:
+    return _Tally()
+
+
+def count(name: str, **labels: str) -> None:
+    """Count one more."""
+    _add(name, labels, 1, {"total": 1})
+
+
+def observe(name: str, seconds: float, **labels: str) -> None:
+    """Add a duration to a histogram."""
+    place = bisect_left(BUCKETS, seconds * 1000)
+    bucket = f"le_{BUCKETS[place]}" if place < len(BUCKETS) else "more"
+    _add(name, labels, seconds, {"seconds": round(seconds, 6), bucket: 1})
+
+
+@contextmanager
+def timed(name: str, **labels: str) -> Iterator[None]:
+    """Add what the block takes, however it ends, to a histogram."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        observe(name, time.perf_counter() - began, **labels)
+
+
+def _add(name: str, labels: Mapping[str, str], value: float, fields: Mapping[str, float]) -> None:
+    tally = _tally()
+    told = tally.for_log.setdefault(tuple(labels.items()), {})
+    told.setdefault(name, []).append(value)
+    kept = tally.for_table.setdefault(_series(name, labels), {})
+    for each, amount in fields.items():
+        kept[each] = kept.get(each, 0) + amount
+
+
+def end(*, flush: bool = True) -> None:
+    """End an invocation: log what it counted and, when it is time, add it to the table."""
+    _log()
+    if flush and time.monotonic() >= _tally().flush_at:
+        _flush()
+
+
+def _log() -> None:
+    waiting = _tally().for_log
+    while waiting:
+        labels, values = waiting.popitem()
+        line = EphemeralMetrics(namespace="Carillon", service="carillon")
+        for label, value in labels:
+            line.add_dimension(label, value)
+        for name, numbers in values.items():
+            unit = MetricUnit.Seconds if name.endswith("_seconds") else MetricUnit.Count
+            for number in numbers:
+                line.add_metric(name, unit, number)
+        line.flush_metrics()
+
+
+def _flush() -> None:
+    """Add to the table what waits. What fails is lost there rather than counted twice."""
+    tally = _tally()
+    tally.flush_at = time.monotonic() + FLUSH_SECONDS
+    waiting, tally.for_table = tally.for_table, {}
+    try:
+        for series, fields in waiting.items():
+            add_to_metric(series, fields)
+    except (PynamoDBException, BotoCoreError, ClientError) as error:
+        tally.flush_at += PAUSE_SECONDS
+        logger().warning("metrics lost", extra=trace(error))
+
+
+def _series(name: str, labels: Mapping[str, str]) -> str:
+    """Return a series as OpenMetrics writes it."""
+    return name + _braced(f'{label}="{_escaped(value)}"' for label, value in labels.items())
+
+
+def _braced(labels: Iterable[str]) -> str:
+    text = ",".join(filter(None, labels))
+    return f"{{{text}}}" if text else ""
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def exposition() -> str:
+    """Return the table's metrics as OpenMetrics text.
+
+    https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md
+    """
+    found = defaultdict(list)
+    for series in metrics():
+        found[series.slot.partition("{")[0]].append(series)
+    lines = [line for name in HELP for line in _family(name, found[name])]
+    return "\n".join([*lines, "# EOF", ""])
+
+
+def _family(name: str, members: list[Metric]) -> Iterator[str]:
+    histogram = name.endswith("_seconds")
+    family = name.removesuffix("_total")
+    yield f"# TYPE {family} {'histogram' if histogram else 'counter'}"
+    if histogram:
+        yield f"# UNIT {family} seconds"
+    yield f"# HELP {family} {HELP[name]}"
+    for series in members:
+        if histogram:
+            yield from _histogram(name, series)
+        else:
+            yield f"{series.slot} {series.total}"
+
+
+def _histogram(name: str, series: Metric) -> Iterator[str]:
+    labels = series.slot.removeprefix(name).strip("{}")
+    so_far = 0
+    for bound in (*BUCKETS, None):
+        so_far += getattr(series, f"le_{bound}" if bound else "more") or 0
+        le = f'le="{bound / 1000 if bound else "+Inf"}"'
+        yield f"{name}_bucket{_braced([labels, le])} {so_far}"
+    yield f"{name}_count{_braced([labels])} {so_far}"
+    yield f"{name}_sum{_braced([labels])} {series.seconds}"
