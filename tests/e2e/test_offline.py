@@ -1,6 +1,7 @@
 """The real template on the embedded cloud, over HTTP: every channel, once."""
 
 import json
+import re
 import threading
 import time
 import uuid
@@ -271,6 +272,19 @@ def test_health_and_docs_are_open(stack) -> None:
     described = nobody.call("GET", "/openapi.json").json()
     assert described["servers"] == [{"url": "."}]
     assert "/api/v1/notifications" in described["paths"]
+
+
+def test_g10_metrics_are_read_with_the_scope_ops(api: Api, stack: offline.Stack) -> None:
+    api.ended(api.send(HELLO | {"channels": ["inapp"]}).json()["data"]["notification_id"])
+    admin = Api(stack.api, stack.admin_token, stack.sandbox)
+    page = admin.call("GET", "/metrics")
+    assert page.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert page.text.endswith("# EOF\n")
+    assert re.search(r"^published_messages_total [1-9]", page.text, re.MULTILINE)
+    assert re.search(
+        r'^deliveries_total{channel="inapp",state="sent"} [1-9]', page.text, re.MULTILINE
+    )
+    assert api.call("GET", "/metrics").status_code == 403
 
 
 def _client(service: str, stack: offline.Stack) -> Any:
