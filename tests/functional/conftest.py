@@ -96,8 +96,9 @@ def _make() -> Cloud:
     dynamodb, sns, sqs, ssm = (boto3.client(name) for name in ("dynamodb", "sns", "sqs", "ssm"))
     tables = resources("AWS::DynamoDB::Table")
     for name, properties in tables.items():
-        keys = ("BillingMode", "AttributeDefinitions", "KeySchema")
-        dynamodb.create_table(TableName=name, **{key: properties[key] for key in keys})
+        keys = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+        told = {key: properties[key] for key in keys if key in properties}
+        dynamodb.create_table(TableName=name, **told)
     topic = sns.create_topic(Name="notifications")["TopicArn"]
     queues, dead_letters = {}, {}
     for channel in Channel:

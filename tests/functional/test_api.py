@@ -9,7 +9,7 @@ from cloudformation import resources
 
 from carillon import inbox, tables
 from carillon.identity import APPLICATION
-from carillon.models import Message
+from carillon.messages import Message
 from carillon.settings import settings
 from functions.api.clients import handler as clients
 from functions.api.docs import handler as docs

@@ -11,6 +11,7 @@ import pytest
 from carillon import delivery, templates
 from carillon.delivery import Outgoing, Sent, consumer
 from carillon.errors import Failure, ProviderError
+from carillon.messages import target_of
 from carillon.models import Channel, State
 from carillon.settings import settings
 from carillon.tables import Delivery, Template
@@ -330,14 +331,14 @@ def test_giving_up_loses_to_who_was_quicker_and_keeps_the_message(
 def test_a_claim_whose_answer_was_lost_is_ours_all_the_same(
     queue, work, provider, monkeypatch
 ) -> None:
-    update = delivery._update
+    update = delivery.update
 
     def lose_the_answer(*told: Any) -> bool:
-        monkeypatch.setattr(delivery, "_update", update)
+        monkeypatch.setattr(delivery, "update", update)
         assert update(*told)
         return False
 
-    monkeypatch.setattr(delivery, "_update", lose_the_answer)
+    monkeypatch.setattr(delivery, "update", lose_the_answer)
     assert work(queue.one()) == []
     done = stored(queue.message)
     assert (done.state, done.attempts, done.maybe_sent) == (State.SENT, 1, None)
@@ -459,7 +460,7 @@ def test_each_device_is_claimed_and_sent_by_itself(queue, context, provider) -> 
     assert consumer(Channel.PUSH, provider)(event, context)["batchItemFailures"] == []
     states = {
         address: Delivery.get(
-            queue.message["notification_id"], delivery.target_of(Channel.PUSH, address)
+            queue.message["notification_id"], target_of(Channel.PUSH, address)
         ).state
         for address in ("good", "dead")
     }

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from carillon import aws, delivery
 from carillon.delivery import Outgoing, Sent
 from carillon.errors import Failure, ProviderError
-from carillon.models import Channel, Inline, Message
+from carillon.messages import Inline, Message
+from carillon.models import Channel
 from carillon.settings import settings
 from functions.channels.email import handler as email
 from functions.channels.push import handler as push

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from carillon import models
-from carillon.models import Message
+from carillon.messages import Message
 from carillon.problems import PROBLEM
 from functions.api.notifications import handler
 from functions.api.templates import handler as templates

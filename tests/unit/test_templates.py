@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carillon.errors import RenderError
-from carillon.models import Channel, Inline
+from carillon.messages import Inline
+from carillon.models import Channel
 from carillon.rendering import (
     MAX_RENDERED,
     check_source,

@@ -1,83 +1,33 @@
-"""POST /notifications and GET /notifications/{id}."""
+"""Notifications: accept, look up, list, report, cancel."""
 
-from typing import Annotated, Any
+import hashlib
+from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path
-from pydantic import BaseModel
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
+from pydantic import AwareDatetime
 
-from carillon import delivery, http, intake
-from carillon.errors import Fault, Problem
+from carillon import bulk, cursors, history, http, intake, ledger, preview, status
+from carillon.errors import Fault, Problem, bad_field
 from carillon.identity import Scope
-from carillon.models import (
-    Answer,
-    Channel,
-    IdempotencyKey,
+from carillon.messages import (
+    BatchRequest,
+    CancelRequest,
     NotificationRequest,
-    State,
+    StatusRequest,
+    channel_of,
 )
-from carillon.tables import Delivery, Notification
+from carillon.models import Answer, Channel, ChannelName, IdempotencyKey, Name, Page, State, UserId
+from carillon.tables import Notification
 
 app = http.api()
+Id = Annotated[str, Path()]
+Key = Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")]
+Limit = Annotated[int, Query(ge=1, le=100)]
+Cursor = Annotated[str | None, Query(max_length=512)]
 
-
-class AcceptedDelivery(BaseModel):
-    """What was decided for one channel."""
-
-    channel: Channel
-    status: State
-    reason: str | None = None
-
-
-class Accepted(BaseModel):
-    """The answer to an accepted notification; a repeat gets the same one."""
-
-    notification_id: str
-    request_id: str
-    status: str
-    deliveries: list[AcceptedDelivery]
-    links: dict[str, str]
-
-
-class DeliveryError(BaseModel):
-    """Why the latest attempt failed; ``failure`` is its class."""
-
-    code: str
-    message: str
-    failure: str
-
-
-class DeliveryStatus(BaseModel):
-    """Where one delivery stands. Push has one per device."""
-
-    channel: Channel
-    target: str
-    to: str | None
-    status: State
-    reason: str | None = None
-    attempts: int = 0
-    provider: str | None = None
-    provider_message_id: str | None = None
-    possible_duplicate: bool = False
-    error: DeliveryError | None = None
-    updated_at: str | None = None
-
-
-class NotificationStatus(BaseModel):
-    """A notification and all of its deliveries."""
-
-    notification_id: str
-    request_id: str
-    status: str
-    user_id: str | None
-    category: str
-    priority: int
-    template_code: str | None
-    template_version: int | None
-    locale: str | None
-    metadata: dict[str, Any]
-    created_at: str
-    deliveries: list[DeliveryStatus]
+READ_REFUSALS = (400, 401, 403, 404, 503)
+WRITE_REFUSALS = (400, 401, 403, 404, 409, 413, 415, 422, 503)
 
 
 @app.post(
@@ -85,27 +35,29 @@ class NotificationStatus(BaseModel):
     status_code=202,
     summary="Accept one notification",
     tags=["Notifications"],
-    responses=http.responses(Answer[Accepted], 400, 401, 403, 404, 413, 415, 422, 503, status=202),
+    responses=http.responses(
+        Answer[status.Accepted], 400, 401, 403, 404, 413, 415, 422, 502, 503, status=202
+    )
+    | http.responses(Answer[preview.DryRun]),
 )
 def send(
-    request: Annotated[NotificationRequest, Body()],
-    idempotency_key: Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")] = None,
-) -> Response[Answer[Accepted]]:
-    """Record the notification and queue one delivery per channel."""
+    request: Annotated[NotificationRequest, Body()], idempotency_key: Key = None
+) -> Response[Answer[status.Accepted | preview.DryRun]]:
+    """Record the notification and queue one delivery per channel; a dry run only tells of it."""
+    caller = http.caller(app, Scope.SEND)
+    if request.dry_run:
+        told = preview.dry_run(caller, request)
+        return http.answer(app, told, "Nothing was sent: this is a dry run")
     if idempotency_key and request.request_id and idempotency_key != request.request_id:
         text = "differs from the Idempotency-Key header"
         raise Problem(400, "two-keys", f"request_id {text}", faults=[Fault("#/request_id", text)])
     accepted = intake.accept(
-        http.caller(app, Scope.SEND),
-        request,
-        http.canonical_body(app),
-        idempotency_key,
-        http.correlation_id(app),
+        caller, request, http.canonical_body(app), idempotency_key, http.correlation_id(app)
     )
-    path = f"/api/v1/notifications/{accepted.record.notification_id}"
+    path = status.path(accepted.record.notification_id)
     return http.answer(
         app,
-        _accepted(accepted.record, path),
+        status.accepted(accepted.record),
         "Notification accepted",
         status=202,
         headers={"Location": http.location(app, path)}
@@ -113,93 +65,169 @@ def send(
     )
 
 
+@app.post(
+    "/api/v1/notifications/batch",
+    status_code=202,
+    summary="Accept up to a hundred notifications",
+    tags=["Notifications"],
+    responses=http.responses(Answer[bulk.BatchOut], 400, 401, 403, 413, 415, 422, 503, status=202),
+)
+def send_batch(
+    request: Annotated[BatchRequest, Body()], idempotency_key: Key = None
+) -> Response[Answer[bulk.BatchOut]]:
+    """Accept each item by itself, and say of each what came of it; 400 when none is valid."""
+    done = bulk.accept_all(
+        http.caller(app, Scope.SEND), request.items, idempotency_key, http.correlation_id(app)
+    )
+    return http.answer(app, done, f"{done.accepted} of {len(done.items)} accepted", status=202)
+
+
+@app.get(
+    "/api/v1/notifications",
+    summary="What was sent, newest first",
+    tags=["Notifications"],
+    responses=http.responses(Page[status.Listed], 400, 401, 403, 503),
+)
+def search(  # noqa: PLR0913, PLR0917 - one for each query parameter
+    user_id: Annotated[UserId | None, Query()] = None,
+    to: Annotated[str | None, Query(max_length=4096)] = None,
+    template_code: Annotated[Name | None, Query()] = None,
+    category: Annotated[Name | None, Query()] = None,
+    channel: Annotated[ChannelName | None, Query()] = None,
+    state: Annotated[status.Summary | None, Query(alias="status")] = None,
+    since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+    until: Annotated[AwareDatetime | None, Query(alias="to_time")] = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+) -> Response[Page[status.Listed]]:
+    """Return a page of the caller's notifications.
+
+    ``to`` finds what was sent to an address of no user. A page may be short and still lead on:
+    one request looks at no more than 500 notifications.
+    """
+    caller = http.caller(app, Scope.READ)
+    query = history.Query(
+        user_id=user_id,
+        to=to,
+        template_code=template_code,
+        category=category,
+        channel=channel,
+        status=state,
+        since=since,
+        until=until,
+    )
+    found = history.of_client(caller.tenant, caller.client_id, query, limit, cursor)
+    listed = [history.listed(entry) for entry in found.entries]
+    return http.page(app, listed, "Notifications found", limit=limit, cursor=found.next_cursor)
+
+
 @app.get(
     "/api/v1/notifications/<notification_id>",
     summary="The state of a notification and of each delivery",
     tags=["Notifications"],
-    responses=http.responses(Answer[NotificationStatus], 401, 403, 404, 503),
+    responses=http.responses(Answer[status.NotificationStatus], *READ_REFUSALS),
 )
-def read(notification_id: Annotated[str, Path()]) -> Response[Answer[NotificationStatus]]:
+def read(notification_id: Id) -> Response[Answer[status.NotificationStatus]]:
     """Return what became of a notification."""
-    record = intake.find(http.caller(app, Scope.READ), notification_id)
-    return http.answer(app, _status(record), "Notification found")
+    told = status.full(_own(notification_id))
+    tag = hashlib.sha256(told.model_dump_json().encode()).hexdigest()[:16]
+    headers = http.unless_same(app, f'"{tag}"')
+    return http.answer(app, told, "Notification found", headers=headers)
 
 
-def _accepted(record: Notification, path: str) -> Accepted:
-    """The first answer, from the record alone: a replay is the same to the letter."""
-    decided = [
-        AcceptedDelivery(channel=channel, status=State.QUEUED)
-        for channel in intake.message_of(record).targets
-    ] + [
-        AcceptedDelivery(channel=Channel(name), status=State(state), reason=reason)
-        for name, (state, reason) in (record.withheld or {}).items()
+@app.get(
+    "/api/v1/notifications/<notification_id>/events",
+    summary="What happened to a notification, oldest first",
+    tags=["Notifications"],
+    responses=http.responses(Page[status.Event], *READ_REFUSALS),
+)
+def read_events(
+    notification_id: Id, limit: Limit = 100, cursor: Cursor = None
+) -> Response[Page[status.Event]]:
+    """Return its acceptance and each change of a delivery, with who made it and why."""
+    happened = status.events(_own(notification_id))
+    start = int(cursors.read(cursor, r"\d{1,9}")) if cursor else 0
+    shown = happened[start : start + limit]
+    more = start + limit < len(happened)
+    following = cursors.make(str(start + limit)) if more else None
+    return http.page(app, shown, "Events found", limit=limit, cursor=following)
+
+
+@app.get(
+    "/api/v1/notifications/<notification_id>/content",
+    summary="What a notification says",
+    tags=["Notifications"],
+    responses=http.responses(Answer[preview.ContentOut], *READ_REFUSALS, 410),
+)
+def read_content(
+    notification_id: Id, channel: Annotated[ChannelName | None, Query()] = None
+) -> Response[Answer[preview.ContentOut]]:
+    """Return what each channel was sent, rendered by the template version of that time."""
+    record = intake.find(http.caller(app, Scope.CONTENT), notification_id)
+    return http.answer(app, preview.content(record, channel), "Content found")
+
+
+@app.patch(
+    "/api/v1/notifications/<notification_id>/status",
+    summary="Report what became of a delivery",
+    tags=["Notifications"],
+    responses=http.responses(Answer[status.NotificationStatus], *WRITE_REFUSALS),
+)
+def report(
+    notification_id: Id, request: Annotated[StatusRequest, Body()]
+) -> Response[Answer[status.NotificationStatus]]:
+    """Record it where it follows from the state so far; 409 where it would lead back."""
+    caller = http.caller(app, Scope.STATUS)
+    record = intake.find(caller, notification_id)
+    heard = ledger.Report(
+        State(request.status), caller.client_id, request.message_id, request.error_message
+    )
+    for target in _reported(record, request.channel, request.target):
+        if not ledger.report(notification_id, target, heard):
+            text = f"{target} is in a state that {request.status} does not follow"
+            raise Problem(409, "illegal-transition", text, faults=[Fault("#/status", text)])
+    return http.answer(app, status.full(record), "Status recorded")
+
+
+@app.post(
+    "/api/v1/notifications/<notification_id>/cancel",
+    status_code=202,
+    summary="Stop what has not left",
+    tags=["Notifications"],
+    responses=http.responses(Answer[status.NotificationStatus], *WRITE_REFUSALS, status=202),
+)
+def cancel(
+    notification_id: Id, request: Annotated[CancelRequest | None, Body()] = None
+) -> Response[Answer[status.NotificationStatus]]:
+    """Cancel each delivery no worker holds; 409 when there is nothing left to stop."""
+    caller = http.caller(app, Scope.SEND)
+    record = intake.find(caller, notification_id)
+    reason = request.reason if request else None
+    stopped = {
+        ledger.stop(notification_id, target, caller.client_id, reason) for target in record.targets
+    }
+    if State.CANCELLED not in stopped:
+        text = "Nothing of it can be stopped any more"
+        raise Problem(409, "nothing-to-cancel", text)
+    return http.answer(app, status.full(record), "Cancelled what had not left", status=202)
+
+
+def _own(notification_id: str) -> Notification:
+    return intake.find(http.caller(app, Scope.READ), notification_id)
+
+
+def _reported(record: Notification, channel: Channel | None, target: str | None) -> list[str]:
+    """Return the deliveries a report is about; raises Problem (422) when it names none."""
+    named = [
+        each
+        for each in record.targets
+        if channel in (None, channel_of(each)) and target in (None, each)
     ]
-    return Accepted(
-        notification_id=record.notification_id,
-        request_id=record.request_id,
-        status=intake.summary(item.status for item in decided),
-        deliveries=decided,
-        links={"self": path},
-    )
-
-
-def _status(record: Notification) -> NotificationStatus:
-    message = intake.message_of(record)
-    made = {item.target: item for item in intake.deliveries_of(record)}
-    deliveries = [
-        _delivery(channel, address, made.get(delivery.target_of(channel, address)))
-        for channel, addresses in message.targets.items()
-        for address in addresses
-    ] + _withheld(record)
-    return NotificationStatus(
-        notification_id=record.notification_id,
-        request_id=record.request_id,
-        status=intake.summary(item.status for item in deliveries),
-        user_id=message.user_id,
-        category=message.category,
-        priority=message.priority,
-        template_code=message.template and message.template.code,
-        template_version=message.template and message.template.version,
-        locale=message.template and message.template.locale,
-        metadata=message.metadata,
-        created_at=message.accepted_at,
-        deliveries=deliveries,
-    )
-
-
-def _delivery(channel: Channel, address: str, item: Delivery | None) -> DeliveryStatus:
-    target = delivery.target_of(channel, address)
-    if item is None:
-        return DeliveryStatus(channel=channel, target=target, to=address, status=State.QUEUED)
-    return DeliveryStatus(
-        channel=channel,
-        target=target,
-        to=address,
-        status=State(item.state),
-        attempts=int(item.attempts),
-        provider=item.provider,
-        provider_message_id=item.provider_message_id,
-        possible_duplicate=bool(item.maybe_sent) and int(item.attempts) > 1,
-        error=_error(item),
-        updated_at=item.updated_at,
-    )
-
-
-def _error(item: Delivery) -> DeliveryError | None:
-    if item.failure is None:
-        return None
-    return DeliveryError(
-        code=item.error_code or "", message=item.error_message or "", failure=item.failure
-    )
-
-
-def _withheld(record: Notification) -> list[DeliveryStatus]:
-    return [
-        DeliveryStatus(
-            channel=Channel(name), target=name, to=None, status=State(state), reason=reason
-        )
-        for name, (state, reason) in (record.withheld or {}).items()
-    ]
+    if not named:
+        raise bad_field("#/channel", "names no delivery of this notification")
+    if channel is None and len({channel_of(each) for each in named}) > 1:
+        raise bad_field("#/channel", "say which of the channels", code="channel-missing")
+    return named
 
 
 lambda_handler = http.handler(app)

@@ -45,6 +45,15 @@ def phone_number(text: str) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
+def takes_texts(number: str) -> bool:
+    """Tell whether a number in E.164 can be one of a mobile phone; what is not known may be."""
+    import phonenumbers  # noqa: PLC0415 - 52 ms to load
+
+    kinds = phonenumbers.PhoneNumberType
+    deaf = {kinds.FIXED_LINE, kinds.TOLL_FREE, kinds.PREMIUM_RATE, kinds.SHARED_COST, kinds.PAGER}
+    return phonenumbers.number_type(phonenumbers.parse(number)) not in deaf
+
+
 EmailAddress = Annotated[str, StringConstraints(max_length=254), AfterValidator(email_address)]
 PhoneNumber = Annotated[str, StringConstraints(max_length=32), AfterValidator(phone_number)]
 PushToken = Annotated[

@@ -5,6 +5,7 @@ from base64 import b64decode
 from typing import Any
 
 from carillon.errors import Fault, Problem
+from carillon.messages import canonical_json
 from carillon.models import MAX_BODY_BYTES
 
 MAX_DEPTH = 32
@@ -27,9 +28,7 @@ def read_body(event: dict[str, Any]) -> bytes:
     try:
         body = json.loads(text, parse_constant=_no_constant)
         _check_depth(body, MAX_DEPTH)
-        canonical = json.dumps(
-            body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        ).encode()
+        canonical = canonical_json(body)
     except (ValueError, RecursionError) as error:
         reason = _why_not_json(error)
         raise Problem(

@@ -5,25 +5,25 @@ ProviderError. The claim is a conditional update with an owner and a lease: of a
 copies of a message, one makes the call (docs/guarantees.md).
 """
 
-import hashlib
 import math
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
-from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from carillon import metrics
 from carillon.aws import PROVIDER_TIMEOUT, secret, sqs
 from carillon.errors import Failure, PoisonMessageError, ProviderError, RenderError
+from carillon.ledger import REPORTED, happened, no_error, update
 from carillon.log import logger, trace
-from carillon.models import Channel, Message, State, now, timestamp
+from carillon.messages import Message, target_of
+from carillon.models import Channel, State, now, timestamp
 from carillon.rendering import Content
 from carillon.settings import settings
 from carillon.tables import Delivery, expiry
@@ -37,6 +37,8 @@ LEASE_MARGIN = 5
 """Seconds a lease outlives the function that holds it."""
 BACKOFF_BASE = 2.0
 BACKOFF_CAP = 900.0
+WORKER = "worker"
+NOT_RENDERABLE = "not-renderable"
 MAX_VISIBILITY = 39_600
 """Seconds: SQS's limit of twelve hours counts from the receive, so an hour less."""
 
@@ -182,13 +184,6 @@ def _deliver_all(channel: Channel, send: Send, message: Message, context: Lambda
         raise later
 
 
-def target_of(channel: Channel, address: str) -> str:
-    """Return the delivery's name within its notification: one per channel, or per device."""
-    if channel is not Channel.PUSH:
-        return channel.value
-    return f"{channel.value}#{hashlib.sha256(address.encode()).hexdigest()[:12]}"
-
-
 def _deliver(
     channel: Channel, send: Send, message: Message, address: str, context: LambdaContext
 ) -> None:
@@ -200,8 +195,11 @@ def _deliver(
     claim = _claim(message, target_of(channel, address), remaining)
     if claim is None:
         return
+    if message.expires_at and message.expires_at <= timestamp(now()):
+        claim.expire()
+        return
     if fault:
-        claim.end(State.FAILED, _error(Failure.PERMANENT, "not-renderable", fault))
+        claim.end(State.FAILED, _error(Failure.PERMANENT, NOT_RENDERABLE, fault), NOT_RENDERABLE)
         return
     if _remaining(context) < SEND_BUDGET:
         claim.fail(ProviderError(Failure.THROTTLE, "no-time-left", "the claim took too long"))
@@ -275,48 +273,45 @@ def _claim(message: Message, target: str, remaining: float) -> "_Claim | None":
         Delivery.expires_at.set(expiry(now())),
     ]
     free = Delivery.state.does_not_exist() | (Delivery.state == State.RETRYING)
-    if _update(delivery, actions, free):
-        return _Claim(delivery, owner)
+    if update(delivery, actions, free):
+        return _Claim(delivery, owner, message.at_most_once)
     delivery.refresh(consistent_read=True)
     if delivery.owner == owner and delivery.state == State.SENDING:
-        return _Claim(delivery, owner)  # the first update was made, only its answer was lost
+        # The first update was made, only its answer was lost.
+        return _Claim(delivery, owner, message.at_most_once)
     if delivery.state != State.SENDING:
         return None
-    return _take_over(delivery, actions, owner)
+    return _take_over(message, delivery, actions, owner)
 
 
-def _take_over(delivery: Delivery, actions: Sequence[Action], owner: str) -> "_Claim | None":
-    """Take a delivery whose holder's lease has lapsed; give it up when its attempts are spent."""
+def _take_over(
+    message: Message, delivery: Delivery, actions: Sequence[Action], owner: str
+) -> "_Claim | None":
+    """Take a delivery whose holder's lease has lapsed.
+
+    Give it up when its attempts are spent, or when it may have gone and must not go twice.
+    """
     lapsed_at = delivery.lease_until or 0
     if lapsed_at > time.time():
         raise NotNowError(lapsed_at - time.time() + 1)
     still_held = (Delivery.lease_until == lapsed_at) & (Delivery.state == State.SENDING)
-    spent = delivery.attempts > settings().max_retries
-    taken = (
-        [
+    spent = message.at_most_once or delivery.attempts > settings().max_retries
+    attempt = {"attempt": int(delivery.attempts), "code": "no-outcome"}
+    if spent:
+        taken = [
             Delivery.state.set(State.UNKNOWN),
             Delivery.updated_at.set(timestamp(now())),
             *_error(Failure.UNKNOWN, "no-outcome", "no attempt lived to tell its outcome"),
+            happened(State.SENDING, State.UNKNOWN, WORKER, attempt),
         ]
-        if spent
-        else actions
-    )
-    if not _update(delivery, [*taken, Delivery.maybe_sent.set(True)], still_held):
+    else:
+        taken = [*actions, happened(State.SENDING, State.SENDING, WORKER, attempt)]
+    if not update(delivery, [*taken, Delivery.maybe_sent.set(True)], still_held):
         # Its holder, or another, was quicker; this copy of the message may be the one they need.
         raise NotNowError(LEASE_MARGIN)
     if spent:
         _count(delivery, State.UNKNOWN)
-    return None if spent else _Claim(delivery, owner)
-
-
-def _update(delivery: Delivery, actions: Sequence[Action], condition: Condition) -> bool:
-    try:
-        delivery.update(actions=list(actions), condition=condition)
-    except UpdateError as error:
-        if error.cause_response_code == "ConditionalCheckFailedException":
-            return False
-        raise
-    return True
+    return None if spent else _Claim(delivery, owner, message.at_most_once)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +320,7 @@ class _Claim:
 
     delivery: Delivery
     owner: str
+    at_most_once: bool
 
     def sent(self, sent: Sent) -> None:
         """Record SENT: a fact, written even when the lease has passed to somebody else."""
@@ -332,15 +328,21 @@ class _Claim:
         actions = [
             Delivery.provider.set(sent.provider),
             Delivery.provider_message_id.set(sent.provider_message_id),
-            *_no_error(self.delivery),
+            *no_error(self.delivery),
         ]
         if not self._write(State.SENT, actions, self._held()):
-            self._write(State.SENT, actions, Delivery.state != State.SENT)
+            self._write(State.SENT, actions, _not_beyond_sent())
 
-    def end(self, state: State, error: list[Action]) -> None:
+    def end(self, state: State, actions: list[Action], code: str) -> None:
         """Record a final state; raises NotNowError when the claim has passed to somebody else."""
-        if not self._write(state, error, self._held()):
+        if not self._write(state, actions, self._held(), code):
             raise NotNowError(LEASE_MARGIN)
+
+    def expire(self) -> None:
+        """End it without a call: too late for its reader."""
+        attempts = Delivery.attempts.set(self.delivery.attempts - 1)
+        state = State.UNKNOWN if self.delivery.maybe_sent else State.EXPIRED
+        self.end(state, [attempts], "expired")
 
     def _held(self) -> Condition:
         """Condition that the claim is still ours: a late SENT of another ends it too."""
@@ -351,32 +353,45 @@ class _Claim:
         """Record a failed call; raises NotNowError when another attempt is to be made."""
         told = _error(error.failure, error.code, error.message)
         if error.failure in (Failure.PERMANENT, Failure.RECIPIENT):
-            self.end(self._failed_state(), told)
+            self.end(self._failed_state(), told, error.code)
             return
         free = error.failure in (Failure.THROTTLE, Failure.CONFIG)
         if error.failure is Failure.UNKNOWN:
             self.delivery.maybe_sent = True
             told.append(Delivery.maybe_sent.set(True))
-        if not free and self.delivery.attempts > settings().max_retries:
-            self.end(self._failed_state(), told)
+        if self._gives_up(error.failure, free=free):
+            self.end(self._failed_state(), told, error.code)
             return
+        # An outage is one line of the history, however often it is met.
+        known = free and self.delivery.error_code == error.code
         if free:
             told.append(Delivery.attempts.set(self.delivery.attempts - 1))
-        self._write(State.RETRYING, told, self._held())
+        self._write(State.RETRYING, told, self._held(), None if known else error.code)
         raise NotNowError(error.retry_after or 0.0, jitter=True)
+
+    def _gives_up(self, failure: Failure, *, free: bool) -> bool:
+        if failure is Failure.UNKNOWN and self.at_most_once:
+            return True
+        return not free and self.delivery.attempts > settings().max_retries
 
     def _failed_state(self) -> State:
         return State.UNKNOWN if self.delivery.maybe_sent else State.FAILED
 
-    def _write(self, state: State, actions: list[Action], condition: Condition) -> bool:
+    def _write(
+        self, state: State, actions: list[Action], condition: Condition, code: str | None = ""
+    ) -> bool:
+        """Write a state; ``code`` is the error's for the history, None leaves no line there."""
         told = {
             "notification_id": self.delivery.notification_id,
             "target": self.delivery.target,
             "state": state,
         }
         logger().info("delivery", extra=told)  # before the write, which may fail
-        done = [Delivery.state.set(state), Delivery.updated_at.set(timestamp(now()))]
-        written = _update(self.delivery, [*done, *actions], condition)
+        done: list[Action] = [Delivery.state.set(state), Delivery.updated_at.set(timestamp(now()))]
+        if code is not None:
+            line = {"attempt": int(self.delivery.attempts)} | ({"code": code} if code else {})
+            done.append(happened(State.SENDING, state, WORKER, line))
+        written = update(self.delivery, [*done, *actions], condition)
         if written:
             _count(self.delivery, state)
         else:
@@ -389,22 +404,20 @@ def _count(delivery: Delivery, state: State) -> None:
     metrics.count("deliveries_total", channel=channel, state=state.value)
 
 
+def _not_beyond_sent() -> Condition:
+    """Condition that a late success is news: nothing was delivered or bounced meanwhile."""
+    ended: Condition = Delivery.state.is_in(State.SENT, State.DELIVERED)
+    bounced: Condition = Delivery.error_code == REPORTED
+    news: Condition = ~ended & ~bounced
+    return news
+
+
 def _error(failure: Failure, code: str, message: str) -> list[Action]:
     return [
         Delivery.failure.set(failure),
         Delivery.error_code.set(code),
         Delivery.error_message.set(message[:256]),
     ]
-
-
-def _no_error(delivery: Delivery) -> Iterator[Action]:
-    """Forget an earlier attempt's error: the delivery is fine now."""
-    if delivery.failure is not None:
-        yield from (
-            Delivery.failure.remove(),
-            Delivery.error_code.remove(),
-            Delivery.error_message.remove(),
-        )
 
 
 def backoff(receives: int, floor: float) -> float:

@@ -245,12 +245,16 @@ def required_versions(app: APIGatewayRestResolver) -> frozenset[int]:
     return expected
 
 
-def unless_current(app: APIGatewayRestResolver, version: float) -> dict[str, str]:
-    """Return the ETag header; raises NotModified when ``If-None-Match`` names the version."""
-    tag = etag(version)
+def unless_same(app: APIGatewayRestResolver, tag: str) -> dict[str, str]:
+    """Return the ETag header; raises NotModified when ``If-None-Match`` names the tag."""
     if {tag, "*", f"W/{tag}"} & _tags(app, "if-none-match"):
         raise NotModified(tag)
     return {"ETag": tag}
+
+
+def unless_current(app: APIGatewayRestResolver, version: float) -> dict[str, str]:
+    """Return the ETag header; raises NotModified when ``If-None-Match`` names the version."""
+    return unless_same(app, etag(version))
 
 
 def _tags(app: APIGatewayRestResolver, header: str) -> set[str]:

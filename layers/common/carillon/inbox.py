@@ -1,16 +1,14 @@
 """The in-app inbox: one conditional put per notification, read newest first."""
 
-import json
-import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 
-from carillon.errors import Fault, Problem
-from carillon.models import Message, now
+from carillon import cursors
+from carillon.messages import Message
+from carillon.models import now
 from carillon.rendering import Content
 from carillon.tables import InboxItem, create, expiry, tenant_key
 
-_POSITION = re.compile(r"[0-9TZ:.-]{24}#[a-z0-9_]{1,64}")
+_POSITION = r"[0-9TZ:.-]{24}#[a-z0-9_]{1,64}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +49,10 @@ def page(tenant: str, user_id: str, limit: int, cursor: str | None) -> Page:
     items = list(found)  # one more than asked for tells whether there is a next page
     following = len(items) > limit
     items = items[:limit]
-    return Page(items, _cursor(items[-1].position) if following else None)
-
-
-def _cursor(position: str) -> str:
-    return urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+    return Page(items, cursors.make(items[-1].position) if following else None)
 
 
 def _start(user: str, cursor: str) -> dict[str, dict[str, str]]:
     # The cursor holds only a position: it cannot lead into somebody else's inbox.
-    try:
-        position = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError:
-        position = None
-    if not isinstance(position, str) or not _POSITION.fullmatch(position):
-        raise Problem(
-            400,
-            "bad-cursor",
-            "This cursor is not one of ours",
-            faults=[Fault("query:cursor", "not a cursor")],
-        )
+    position = cursors.read(cursor, _POSITION)
     return {"user": {"S": user}, "position": {"S": position}}

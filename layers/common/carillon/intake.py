@@ -14,31 +14,41 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from carillon import metrics
-from carillon.errors import Fault, Problem, RenderError, not_found
+from carillon.errors import Fault, Problem, RenderError, bad_field, not_found
+from carillon.history import recipient, sender
 from carillon.identity import Caller
-from carillon.models import (
-    OPEN_STATES,
+from carillon.messages import (
+    GENERAL,
     SCHEMA_VERSION,
-    Channel,
     Inline,
     Message,
     NotificationRequest,
-    State,
     TemplateRef,
-    now,
-    timestamp,
+    channel_of,
+    target_of,
 )
+from carillon.models import Channel, now, timestamp
 from carillon.publishing import PublishError, publish
 from carillon.recipients import Recipient, Routing, resolve, route
 from carillon.rendering import inline_content
 from carillon.settings import settings
-from carillon.tables import Delivery, Notification, create_over_lapsed, expiry
-from carillon.templates import active, choose_locale, preview
+from carillon.status import deliveries_of, message_of
+from carillon.tables import Notification, create_over_lapsed, expiry
+from carillon.templates import active, choose_locale, find_version, preview
 
 MAX_MESSAGE_BYTES = 200_000
 """Largest message, with every device of the user in it; SNS and SQS take 256 KiB."""
 RACES = 3
 _NOTIFICATION_ID = re.compile(r"ntf_([a-z2-7]{26})[a-z2-7]{6}")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What accepting a request would record; ``recipient`` is its key in the history."""
+
+    message: Message
+    routing: Routing
+    recipient: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +78,8 @@ def accept(
     request_id = key or secrets.token_urlsafe(16)
     place = _place(caller, request_id)
     try:
-        message, routing = _decide(caller, request, _id(place), correlation_id)
-        record = _record(place, message, routing, digest, request_id)
+        decision = decide(caller, request, _id(place), correlation_id)
+        record = _record(decision, place, digest, request_id)
     except Problem:
         # The user or template may have gone since: a repeat still gets its first answer.
         stored = _live(place) if key else None
@@ -78,26 +88,34 @@ def accept(
         raise
     for _ in range(RACES):
         if create_over_lapsed(record, int(now().timestamp())):
-            _publish(record, message, set(message.targets))
+            _publish(record, decision.message, set(decision.message.targets))
             return Accepted(record, replayed=False)
         if stored := _live(place):
             return _replay(stored, digest)
     raise Problem(503, "store-unavailable", "The key is being used; try again", retry_after=1)
 
 
-def _record(
-    place: str, message: Message, routing: Routing, digest: bytes, request_id: str
-) -> Notification:
+def _record(decision: Decision, place: str, digest: bytes, request_id: str) -> Notification:
+    message = decision.message
     body = message.model_dump_json(exclude_none=True, exclude_defaults=True)
     if len(body.encode()) > MAX_MESSAGE_BYTES:
         raise Problem(413, "too-large", "The message and the recipient's devices are too large")
+    withheld = {c.value: list(why) for c, why in decision.routing.withheld.items()}
     return Notification(
         place,
         notification_id=message.notification_id,
+        sender=sender(message.tenant, message.client_id),
+        recipient=decision.recipient,
+        accepted=message.accepted_at,
+        category=message.category,
+        template_code=message.template and message.template.code,
+        targets=[
+            target_of(channel, to) for channel, each in message.targets.items() for to in each
+        ],
         digest=digest,
         request_id=request_id,
         message=body,
-        withheld={c.value: list(why) for c, why in routing.withheld.items()} or None,
+        withheld=withheld or None,
         idempotent_until=int(now().timestamp()) + settings().idempotency_ttl_seconds,
         expires_at=expiry(now()),
     )
@@ -137,8 +155,8 @@ def _replay(stored: Notification, digest: bytes) -> Accepted:
         )
     metrics.count("idempotency_hits_total")
     message = message_of(stored)
-    claimed = {item.target.partition("#")[0] for item in deliveries_of(stored)}
-    unclaimed = {channel for channel in message.targets if channel.value not in claimed}
+    claimed = {channel_of(target) for target in deliveries_of(stored)}
+    unclaimed = set(message.targets) - claimed
     # The first publish may have been lost; a claim makes a second one harmless.
     _publish(stored, message, unclaimed)
     return Accepted(stored, replayed=True)
@@ -159,27 +177,34 @@ def _publish(record: Notification, message: Message, channels: set[Channel]) -> 
         ) from error
 
 
-def _decide(
+def decide(
     caller: Caller, request: NotificationRequest, notification_id: str, correlation_id: str
-) -> tuple[Message, Routing]:
-    recipient = resolve(caller.tenant, request)
-    routing = route(request, recipient)
-    return Message(
+) -> Decision:
+    """Return what accepting ``request`` would record; raises Problem. Nothing is written."""
+    if request.expires_at and request.expires_at <= now():
+        raise bad_field("#/expires_at", "is in the past")
+    who = resolve(caller.tenant, request)
+    category = request.category or GENERAL
+    routing = route(request, who, category)
+    message = Message(
         schema_version=SCHEMA_VERSION,
         notification_id=notification_id,
         tenant=caller.tenant,
         client_id=caller.client_id,
         correlation_id=correlation_id,
         accepted_at=timestamp(now()),
-        category=request.category,
+        category=category,
         priority=request.priority,
         user_id=request.user_id,
         targets=routing.targets,
-        template=_template(caller, request, recipient, routing.targets),
+        template=_template(caller, request, who, routing.targets),
         inline=_inline(request, routing.targets),
         variables=request.variables,
         metadata=request.metadata,
-    ), routing
+        expires_at=timestamp(request.expires_at) if request.expires_at else None,
+        at_most_once=request.dedupe == "at_most_once",
+    )
+    return Decision(message, routing, recipient(caller.tenant, request))
 
 
 def _inline(request: NotificationRequest, channels: Iterable[Channel]) -> Inline | None:
@@ -205,22 +230,16 @@ def _template(
 ) -> TemplateRef | None:
     if request.template_code is None:
         return None
-    template = active(caller.tenant, request.template_code)
+    template = (
+        find_version(caller.tenant, request.template_code, request.template_version)
+        if request.template_version
+        else active(caller.tenant, request.template_code)
+    )
     locale = choose_locale(template, request.locale, recipient.locale)
     for channel in channels:
         # Rendering is the one exact check of the variables, and costs 0.01 ms once compiled.
         preview(template, locale, channel, request.variables)
     return TemplateRef(code=template.code, version=int(template.version), locale=locale)
-
-
-def message_of(record: Notification) -> Message:
-    """Return the message that was recorded."""
-    return Message.model_validate_json(record.message)
-
-
-def deliveries_of(record: Notification) -> list[Delivery]:
-    """Return the deliveries a worker has claimed so far."""
-    return list(Delivery.query(record.notification_id, consistent_read=True))
 
 
 def find(caller: Caller, notification_id: str) -> Notification:
@@ -229,18 +248,6 @@ def find(caller: Caller, notification_id: str) -> Notification:
     record = _stored(match[1]) if match else None
     if record is None or record.notification_id != notification_id:
         raise not_found("notification")
-    if message_of(record).client_id != caller.client_id:
+    if record.sender != sender(caller.tenant, caller.client_id):
         raise not_found("notification")
     return record
-
-
-def summary(states: Iterable[State]) -> str:
-    """Return the notification's state from those of its deliveries (docs/guarantees.md)."""
-    ended = set(states) - {State.SUPPRESSED, State.SKIPPED}
-    if not ended:
-        return "suppressed"
-    if ended & OPEN_STATES:
-        return "accepted" if ended == {State.QUEUED} else "processing"
-    if ended == {State.SENT}:
-        return "completed"
-    return "partially_failed" if State.SENT in ended else "failed"

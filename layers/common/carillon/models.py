@@ -24,7 +24,6 @@ from carillon.addresses import EmailAddress, PhoneNumber, PushToken
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
 MAX_BODY_BYTES = 65_536
 """Largest request body: one SNS publish is billed, and allowed, per 64 KiB."""
 
@@ -49,6 +48,9 @@ class State(StrEnum):
     UNKNOWN = "unknown"
     SUPPRESSED = "suppressed"
     SKIPPED = "skipped"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    DELIVERED = "delivered"
 
 
 OPEN_STATES = frozenset({State.QUEUED, State.SENDING, State.RETRYING})
@@ -73,12 +75,6 @@ def _hyphens(value: object) -> object:
     return value.replace("_", "-") if isinstance(value, str) else value
 
 
-def _each_once(channels: list[Channel]) -> list[Channel]:
-    if len(set(channels)) != len(channels):
-        raise ValueError("a channel is named twice")
-    return channels
-
-
 def _known_timezone(name: str) -> str:
     if name not in _timezones():
         raise ValueError("not a name of the IANA time zone database")
@@ -101,6 +97,7 @@ UserId = Annotated[
     BeforeValidator(_number_as_text),
 ]
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")]
+VersionNumber = Annotated[int, Field(ge=1, le=99_999)]
 Priority = Annotated[int, BeforeValidator(_priority_word), Field(ge=1, le=10)]
 # One line that shows something: no control characters, no line breaks of Unicode's.
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
@@ -114,97 +111,6 @@ class Strict(BaseModel):
     """A body from outside: unknown fields are refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class To(Strict):
-    """Addresses given in the request; they win over the user's own."""
-
-    email: EmailAddress | None = None
-    phone: PhoneNumber | None = None
-    push_token: PushToken | None = None
-
-
-class NotificationRequest(Strict):
-    """POST /notifications: one message, to one recipient, by any number of channels."""
-
-    user_id: UserId | None = None
-    to: To | None = None
-    channels: Annotated[list[ChannelName], Field(min_length=1), AfterValidator(_each_once)]
-    template_code: Name | None = None
-    variables: dict[str, JsonValue] = {}
-    locale: Locale | None = None
-    title: Line | None = None
-    message: Annotated[str, StringConstraints(pattern=r"\S")] | None = None
-    category: Name = "general"
-    priority: Priority = 5
-    metadata: dict[str, JsonValue] = {}
-    request_id: IdempotencyKey | None = None
-
-    @model_validator(mode="after")
-    def _one_recipient_one_content(self) -> Self:
-        if self.user_id is None and self.to is None:
-            raise ValueError("give user_id, to, or both")
-        if (self.template_code is None) == (self.message is None):
-            raise ValueError("give either template_code or message")
-        if self.template_code is not None and self.title is not None:
-            raise ValueError("title goes with message; a template has its own")
-        return self
-
-
-class TemplateRef(BaseModel):
-    """The exact template a notification was accepted with; versions never change."""
-
-    model_config = ConfigDict(frozen=True)
-
-    code: str
-    version: int
-    locale: str
-
-
-class Inline(BaseModel):
-    """Content given in the request instead of a template."""
-
-    model_config = ConfigDict(frozen=True)
-
-    title: str | None = None
-    message: str
-
-
-# Checked again where it is sent from: nothing that could begin another header.
-Target = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f]+$")]
-
-
-class Message(BaseModel):
-    """The SNS message body: all that a worker needs, so that it reads nothing but the template.
-
-    ``targets`` maps each routed channel to its addresses: one, but for push (one per device).
-    ``accepted_at`` is ISO 8601 UTC with milliseconds.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    schema_version: Literal[1]
-    notification_id: str
-    tenant: str
-    client_id: str
-    correlation_id: str
-    accepted_at: str
-    category: str
-    priority: int
-    user_id: str | None = None
-    targets: dict[Channel, Annotated[list[Target], Field(min_length=1)]]
-    template: TemplateRef | None = None
-    inline: Inline | None = None
-    variables: dict[str, Any] = {}
-    metadata: dict[str, Any] = {}
-
-    @model_validator(mode="after")
-    def _can_be_sent(self) -> Self:
-        if (self.template is None) == (self.inline is None):
-            raise ValueError("a message has either a template or a text")
-        if any(len(to) > 1 for channel, to in self.targets.items() if channel is not Channel.PUSH):
-            raise ValueError("only push has several targets")
-        return self
 
 
 # --- template parts -------------------------------------------------------------------------
@@ -286,7 +192,7 @@ class TemplateRequest(VersionRequest):
 class ActivateRequest(Strict):
     """POST /templates/{code}/activate: the version to use from now on."""
 
-    version: Annotated[int, Field(ge=1, le=99_999)]
+    version: VersionNumber
 
 
 class RenderRequest(Strict):
@@ -295,7 +201,7 @@ class RenderRequest(Strict):
     variables: dict[str, JsonValue] = {}
     channel: ChannelName | None = None
     locale: Locale | None = None
-    version: Annotated[int, Field(ge=1, le=99_999)] | None = None
+    version: VersionNumber | None = None
 
 
 class ClientRequest(Strict):

@@ -1,11 +1,23 @@
 """Who gets a notification: the user's addresses, and what the user wants."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pynamodb.exceptions import PynamoDBException
+
+from carillon.addresses import takes_texts
 from carillon.errors import Fault, Problem, not_found
-from carillon.models import Channel, NotificationRequest, State
+from carillon.log import logger, trace
+from carillon.messages import NotificationRequest
+from carillon.models import Channel, State
 from carillon.tables import Preferences, Profile, PushDevice, UserItem, user_items
+
+NO_ADDRESS = "no-address"
+INVALID = "invalid-recipient"
+_WORDS = {
+    NO_ADDRESS: "The recipient has no address for {}",
+    INVALID: "The recipient's number takes no text messages ({})",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +38,14 @@ class Recipient:
             answer = answer.get(channel.value, True)
         return None if answer else "category-opt-out"
 
+    def unreachable(self, channel: Channel) -> str | None:
+        """Return why the channel leads nowhere, or None."""
+        if channel not in self.addresses:
+            return NO_ADDRESS
+        if channel is Channel.SMS and not takes_texts(self.addresses[channel][0]):
+            return INVALID
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Routing:
@@ -40,11 +60,21 @@ def resolve(tenant: str, request: NotificationRequest) -> Recipient:
     given = _given_addresses(request)
     if request.user_id is None:
         return Recipient(given)
-    items = list(user_items(tenant, request.user_id))
+    items = _items(tenant, request.user_id)
     if not any(isinstance(item, Profile) for item in items):
         raise not_found("user", "#/user_id")
     known = _recipient(items, request.user_id)
     return Recipient(known.addresses | given, known.locale, known.channels, known.categories)
+
+
+def _items(tenant: str, user_id: str) -> list[UserItem]:
+    """Return all that is kept of the user; raises Problem (502): unknown wishes are not guessed."""
+    try:
+        return list(user_items(tenant, user_id))
+    except PynamoDBException as error:
+        logger().error("preferences unreadable", extra=trace(error))
+        text = "The user's preferences cannot be read; nothing was sent"
+        raise Problem(502, "preferences-unreadable", text, retry_after=2) from error
 
 
 def _given_addresses(request: NotificationRequest) -> dict[Channel, list[str]]:
@@ -73,28 +103,45 @@ def _recipient(items: Iterable[UserItem], user_id: str) -> Recipient:
     return Recipient(addresses, locale, channels, categories)
 
 
-def route(request: NotificationRequest, recipient: Recipient) -> Routing:
-    """Decide each channel; raises Problem (422) when no channel has an address at all."""
+def route(request: NotificationRequest, recipient: Recipient, category: str) -> Routing:
+    """Decide each channel.
+
+    Raises Problem: 422 when no channel can be reached at all, 403 for an opt-out that the request
+    wants to be told of.
+    """
     targets: dict[Channel, list[str]] = {}
     withheld: dict[Channel, tuple[State, str]] = {}
     for channel in request.channels:
-        refusal = recipient.refusal(channel, request.category)
-        if refusal:
-            withheld[channel] = (State.SUPPRESSED, refusal)
-        elif channel not in recipient.addresses:
-            withheld[channel] = (State.SKIPPED, "no-address")
+        reason = recipient.refusal(channel, category)
+        if reason:
+            withheld[channel] = (State.SUPPRESSED, reason)
+        elif unreachable := recipient.unreachable(channel):
+            withheld[channel] = (State.SKIPPED, unreachable)
         else:
             targets[channel] = recipient.addresses[channel]
     if all(state is State.SKIPPED for state, _ in withheld.values()) and not targets:
-        raise _no_address(request.channels)
+        raise _nowhere(request.channels, withheld)
+    if request.on_opt_out == "reject":
+        _reject_opt_outs(request.channels, withheld)
     return Routing(targets, withheld)
 
 
-def _no_address(channels: Iterable[Channel]) -> Problem:
+def _nowhere(channels: Sequence[Channel], withheld: Mapping[Channel, tuple[State, str]]) -> Problem:
     faults = [
-        Fault(f"#/channels/{place}", f"The recipient has no address for {channel.value}")
+        Fault(f"#/channels/{place}", _WORDS[withheld[channel][1]].format(channel.value))
         for place, channel in enumerate(channels)
     ]
-    return Problem(
-        422, "no-address", "The recipient has no address for any channel named", faults=faults
-    )
+    code = NO_ADDRESS if any(why == NO_ADDRESS for _, why in withheld.values()) else INVALID
+    return Problem(422, code, "The recipient cannot be reached by any channel named", faults=faults)
+
+
+def _reject_opt_outs(
+    channels: Sequence[Channel], withheld: Mapping[Channel, tuple[State, str]]
+) -> None:
+    faults = [
+        Fault(f"#/channels/{place}", withheld[channel][1])
+        for place, channel in enumerate(channels)
+        if channel in withheld and withheld[channel][0] is State.SUPPRESSED
+    ]
+    if faults:
+        raise Problem(403, "preference-rejected", "The recipient does not want this", faults=faults)

@@ -23,7 +23,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import JsonValue
 
 from carillon.errors import RenderError
-from carillon.models import Channel, Inline
+from carillon.messages import Inline
+from carillon.models import Channel
 
 MAX_RENDERED = 131_072
 """Largest rendered part, in characters."""

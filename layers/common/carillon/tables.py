@@ -15,6 +15,7 @@ from pynamodb.attributes import (
     BooleanAttribute,
     DiscriminatorAttribute,
     JSONAttribute,
+    ListAttribute,
     NumberAttribute,
     UnicodeAttribute,
     VersionAttribute,
@@ -23,6 +24,7 @@ from pynamodb.connection import TableConnection
 from pynamodb.connection.base import Connection
 from pynamodb.exceptions import PutError, TransactWriteError
 from pynamodb.expressions.condition import Condition
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
@@ -170,6 +172,32 @@ class PushDevice(UserItem, discriminator="push"):
     created_at = UnicodeAttribute()
 
 
+# What a list shows of a notification, copied into its indexes.
+_LISTED = ["notification_id", "category", "template_code", "targets", "withheld"]
+
+
+class BySender(GlobalSecondaryIndex["Notification"]):  # type: ignore[no-untyped-call]
+    """A client's notifications by time."""
+
+    class Meta:
+        index_name = "by_sender"
+        projection = IncludeProjection([*_LISTED, "recipient"])
+
+    sender = UnicodeAttribute(hash_key=True)
+    accepted = UnicodeAttribute(range_key=True)
+
+
+class ByRecipient(GlobalSecondaryIndex["Notification"]):  # type: ignore[no-untyped-call]
+    """What was sent to a user, or to an address that belongs to none, by time."""
+
+    class Meta:
+        index_name = "by_recipient"
+        projection = IncludeProjection([*_LISTED, "sender"])
+
+    recipient = UnicodeAttribute(hash_key=True)
+    accepted = UnicodeAttribute(range_key=True)
+
+
 class Notification(Item):
     """An accepted notification, at the place of its client and idempotency key."""
 
@@ -177,10 +205,19 @@ class Notification(Item):
         table_name = _TableName("notifications_table")
 
     place = UnicodeAttribute(hash_key=True)  # of (tenant, client, idempotency key)
+    by_sender = BySender()
+    by_recipient = ByRecipient()
+    sender = UnicodeAttribute()  # "<tenant>#<client id>"
+    recipient = UnicodeAttribute()  # "<tenant>#user#<user id>" or "<tenant>#to#<hash>"
+    accepted = UnicodeAttribute()  # when
+    category = UnicodeAttribute()
+    template_code = UnicodeAttribute(null=True)
+    targets = JSONAttribute()  # names of the deliveries (messages.target_of)
     notification_id = UnicodeAttribute()
     digest = BinaryAttribute(legacy_encoding=False)  # SHA-256 of the canonical body
     request_id = UnicodeAttribute()
     message = UnicodeAttribute()  # models.Message as JSON: what is (re)published
+    erased = BooleanAttribute(null=True)  # its message says nothing personal any more
     withheld = JSONAttribute(null=True)  # channel -> [state, reason]: never routed
     idempotent_until = NumberAttribute()  # epoch seconds
     expires_at = NumberAttribute()  # epoch seconds; DynamoDB deletes some time after
@@ -204,6 +241,7 @@ class Delivery(Item):
     error_code = UnicodeAttribute(null=True)
     error_message = UnicodeAttribute(null=True)
     failure = UnicodeAttribute(null=True)
+    history: ListAttribute[str] = ListAttribute(null=True)  # JSON, oldest first
     updated_at = UnicodeAttribute()
     expires_at = NumberAttribute()
 

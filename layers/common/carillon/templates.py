@@ -19,7 +19,8 @@ from carillon.errors import (
     not_found,
     precondition_failed,
 )
-from carillon.models import Channel, Message, Parts, TemplateRef, now, timestamp
+from carillon.messages import Message, TemplateRef
+from carillon.models import Channel, Parts, now, timestamp
 from carillon.rendering import (
     Content,
     check_fits,

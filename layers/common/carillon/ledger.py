@@ -1,0 +1,171 @@
+"""The status table's writes: each conditional, each with a line in the delivery's history.
+
+A worker writes what came of its attempt, a caller what it was told elsewhere or wants stopped.
+States only advance: what has been delivered, cancelled or withheld stays so.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pynamodb.exceptions import UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from carillon.models import State, now, timestamp
+from carillon.tables import Delivery, expiry
+
+REPORTS = {
+    State.SENT: frozenset({State.QUEUED, State.SENDING, State.RETRYING, State.UNKNOWN}),
+    State.DELIVERED: frozenset(
+        {State.QUEUED, State.SENDING, State.RETRYING, State.UNKNOWN, State.SENT}
+    ),
+    State.FAILED: frozenset(
+        {State.QUEUED, State.SENDING, State.RETRYING, State.UNKNOWN, State.SENT}
+    ),
+}
+"""What may be reported, and the states that it may follow: a bounce may follow ``sent``."""
+REPORTED = "reported"
+"""The error code of a failure that was reported, not met."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One change of a delivery's state. ``actor`` is "worker", or the client that asked for it."""
+
+    at: str
+    before: State | None
+    after: State
+    actor: str
+    data: Mapping[str, Any]
+
+
+def update(delivery: Delivery, actions: Sequence[Action], condition: Condition) -> bool:
+    """Update a delivery, made by the first; False, and nothing written, when the condition fails.
+
+    The delivery's attributes are those after the update.
+    """
+    try:
+        delivery.update(actions=list(actions), condition=condition)
+    except UpdateError as error:
+        if error.cause_response_code == "ConditionalCheckFailedException":
+            return False
+        raise
+    return True
+
+
+def happened(
+    before: State | None, after: State, actor: str, data: Mapping[str, Any] | None = None
+) -> Action:
+    """Return the action that adds a line to the delivery's history."""
+    line = Line(timestamp(now()), before, after, actor, data or {})
+    return Delivery.history.set((Delivery.history | []).append([json.dumps(asdict(line))]))
+
+
+def history(delivery: Delivery) -> list[Line]:
+    """Return the delivery's history, oldest first."""
+    return [Line(**json.loads(line)) for line in delivery.history or ()]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What ``actor`` was told of a delivery elsewhere."""
+
+    state: State
+    actor: str
+    message_id: str | None = None
+    error_message: str | None = None
+
+    def told(self) -> dict[str, str]:
+        """Return what it says beside the state."""
+        said = {"message_id": self.message_id, "error_message": self.error_message}
+        return {name: text for name, text in said.items() if text}
+
+
+def report(notification_id: str, target: str, heard: Report) -> bool:
+    """Record what was heard of a delivery; False when its state does not allow that.
+
+    The same report again changes nothing and is true.
+    """
+    delivery = Delivery(notification_id, target)
+    while True:
+        before = _state(delivery)
+        if before is heard.state:
+            return True
+        if before not in REPORTS[heard.state]:
+            return False
+        actions = [
+            *_to(heard.state),
+            happened(before, heard.state, heard.actor, heard.told()),
+            *([Delivery.provider_message_id.set(heard.message_id)] if heard.message_id else []),
+            *_error(heard.state, heard.error_message),
+        ]
+        if update(delivery, actions, _is(before)):
+            return True
+
+
+def stop(notification_id: str, target: str, actor: str, reason: str | None) -> State:
+    """Cancel a delivery that has not left; return the state it is in then.
+
+    One that may have gone in an earlier attempt ends ``unknown`` instead.
+    """
+    delivery = Delivery(notification_id, target)
+    while True:
+        before = _state(delivery)
+        if before not in (State.QUEUED, State.RETRYING):
+            return before
+        after = State.UNKNOWN if delivery.maybe_sent else State.CANCELLED
+        actions = [
+            *_to(after),
+            happened(before, after, actor, {"reason": reason} if reason else {}),
+        ]
+        if update(delivery, actions, _is(before)):
+            return after
+
+
+def no_error(delivery: Delivery) -> list[Action]:
+    """Return the actions that forget an earlier attempt's error: the delivery is fine now."""
+    return _forget_error() if delivery.failure else []
+
+
+def _state(delivery: Delivery) -> State:
+    """Return the delivery's state as it is now; one that nobody has touched is queued."""
+    try:
+        delivery.refresh(consistent_read=True)
+    except Delivery.DoesNotExist:
+        return State.QUEUED
+    return State(delivery.state)
+
+
+def _is(state: State) -> Condition:
+    if state is State.QUEUED:
+        return Delivery.state.does_not_exist()
+    return Delivery.state == state
+
+
+def _to(state: State) -> list[Action]:
+    return [
+        Delivery.state.set(state),
+        Delivery.attempts.set(Delivery.attempts | 0),
+        Delivery.updated_at.set(timestamp(now())),
+        Delivery.expires_at.set(expiry(now())),
+    ]
+
+
+def _error(state: State, message: str | None) -> list[Action]:
+    if state is not State.FAILED:
+        return _forget_error()
+    return [
+        Delivery.failure.set("permanent"),
+        Delivery.error_code.set(REPORTED),
+        Delivery.error_message.set((message or "reported as failed")[:256]),
+    ]
+
+
+def _forget_error() -> list[Action]:
+    return [
+        Delivery.failure.remove(),
+        Delivery.error_code.remove(),
+        Delivery.error_message.remove(),
+    ]

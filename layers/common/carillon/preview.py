@@ -1,0 +1,96 @@
+"""What would be sent, and what was: rendered again, and never sent."""
+
+import hashlib
+
+from pydantic import BaseModel
+
+from carillon import intake
+from carillon.errors import Problem, bad_field
+from carillon.identity import Caller
+from carillon.messages import NotificationRequest, canonical_json
+from carillon.models import Channel, State
+from carillon.status import message_of, summary
+from carillon.tables import Notification
+from carillon.templates import content_for
+
+
+class Decided(BaseModel):
+    """The decision for one channel: where it would go, or why it would not."""
+
+    channel: Channel
+    status: State
+    to: list[str]
+    reason: str | None
+
+
+class DryRun(BaseModel):
+    """What accepting a notification would do."""
+
+    dry_run: bool = True
+    status: str
+    category: str
+    template_code: str | None
+    template_version: int | None
+    locale: str | None
+    deliveries: list[Decided]
+    parts: dict[Channel, dict[str, str]]
+
+
+class ChannelContent(BaseModel):
+    """What a channel was sent; ``sha256`` is of its canonical JSON."""
+
+    parts: dict[str, str]
+    sha256: str
+
+
+class ContentOut(BaseModel):
+    """What a notification says, by channel."""
+
+    notification_id: str
+    template_code: str | None
+    template_version: int | None
+    locale: str | None
+    content: dict[Channel, ChannelContent]
+
+
+def dry_run(caller: Caller, request: NotificationRequest) -> DryRun:
+    """Decide and render ``request``; raises Problem as accepting it would. Writes nothing."""
+    decision = intake.decide(caller, request, "ntf_dry_run", "dry-run")
+    message = decision.message
+    decided = [
+        Decided(channel=channel, status=State.QUEUED, to=addresses, reason=None)
+        for channel, addresses in message.targets.items()
+    ] + [
+        Decided(channel=channel, status=state, to=[], reason=reason)
+        for channel, (state, reason) in decision.routing.withheld.items()
+    ]
+    return DryRun(
+        status=summary(each.status for each in decided),
+        category=message.category,
+        template_code=message.template and message.template.code,
+        template_version=message.template and message.template.version,
+        locale=message.template and message.template.locale,
+        deliveries=decided,
+        parts={channel: content_for(message, channel) for channel in message.targets},
+    )
+
+
+def content(record: Notification, channel: Channel | None) -> ContentOut:
+    """Render what each channel was sent; raises Problem (410) when it was erased."""
+    if record.erased:
+        raise Problem(410, "content-gone", "What this notification said was erased")
+    message = message_of(record)
+    if channel not in (None, *message.targets):
+        raise bad_field("query:channel", "was not sent by this channel")
+    shown = [channel] if channel else message.targets
+    return ContentOut(
+        notification_id=record.notification_id,
+        template_code=message.template and message.template.code,
+        template_version=message.template and message.template.version,
+        locale=message.template and message.template.locale,
+        content={each: _content(content_for(message, each)) for each in shown},
+    )
+
+
+def _content(parts: dict[str, str]) -> ChannelContent:
+    return ChannelContent(parts=parts, sha256=hashlib.sha256(canonical_json(parts)).hexdigest())

@@ -1,0 +1,293 @@
+"""What is told of a notification: the first answer, where it stands, its events, its content."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from carillon.ledger import history
+from carillon.messages import Message, channel_of, target_of
+from carillon.models import OPEN_STATES, Channel, State
+from carillon.tables import Delivery, Notification
+
+Summary = Literal[
+    "accepted",
+    "processing",
+    "completed",
+    "partially_failed",
+    "failed",
+    "cancelled",
+    "suppressed",
+    "expired",
+]
+"""The state of a notification as a whole."""
+_ARRIVED = frozenset({State.SENT, State.DELIVERED})
+_WITHHELD = frozenset({State.SUPPRESSED, State.SKIPPED})
+
+
+class AcceptedDelivery(BaseModel):
+    """What was decided for one channel."""
+
+    channel: Channel
+    status: State
+    reason: str | None = None
+
+
+class Accepted(BaseModel):
+    """The answer to an accepted notification; a repeat gets the same one."""
+
+    notification_id: str
+    request_id: str
+    status: str
+    deliveries: list[AcceptedDelivery]
+    links: dict[str, str]
+
+
+class DeliveryError(BaseModel):
+    """Why the latest attempt failed; ``failure`` is its class."""
+
+    code: str
+    message: str
+    failure: str
+
+
+class DeliveryStatus(BaseModel):
+    """Where one delivery stands. Push has one per device."""
+
+    channel: Channel
+    target: str
+    to: str | None
+    status: State
+    reason: str | None = None
+    attempts: int = 0
+    provider: str | None = None
+    provider_message_id: str | None = None
+    possible_duplicate: bool = False
+    error: DeliveryError | None = None
+    updated_at: str | None = None
+
+
+class NotificationStatus(BaseModel):
+    """A notification and all of its deliveries."""
+
+    notification_id: str
+    request_id: str
+    status: str
+    user_id: str | None
+    category: str
+    priority: int
+    template_code: str | None
+    template_version: int | None
+    locale: str | None
+    metadata: dict[str, Any]
+    created_at: str
+    expires_at: str | None
+    deliveries: list[DeliveryStatus]
+
+
+class ListedDelivery(BaseModel):
+    """Where one delivery of a listed notification stands."""
+
+    channel: Channel
+    target: str
+    status: State
+    reason: str | None
+
+
+class Listed(BaseModel):
+    """A notification in a list."""
+
+    notification_id: str
+    status: str
+    user_id: str | None
+    category: str
+    template_code: str | None
+    created_at: str
+    deliveries: list[ListedDelivery]
+
+
+class Event(BaseModel):
+    """One thing that happened to a notification, or to one of its deliveries."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    seq: int
+    at: str
+    type: str
+    channel: Channel | None = None
+    target: str | None = None
+    before: State | None = Field(None, alias="from")
+    to: State | None = None
+    actor: str
+    data: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a delivery stands, in short."""
+
+    target: str
+    state: State
+    reason: str | None = None
+
+    @property
+    def channel(self) -> Channel:
+        """The delivery's channel."""
+        return channel_of(self.target)
+
+
+def standings(record: Notification, made: Mapping[str, Delivery]) -> list[Standing]:
+    """Return where each delivery stands; ``made`` are those that anybody has touched."""
+    routed = [
+        Standing(target, State(made[target].state) if target in made else State.QUEUED)
+        for target in record.targets
+    ]
+    return routed + _withheld(record)
+
+
+def _withheld(record: Notification) -> list[Standing]:
+    kept = record.withheld or {}
+    return [Standing(name, State(state), reason) for name, (state, reason) in kept.items()]
+
+
+def summary(states: Iterable[State]) -> str:
+    """Return the notification's state from those of its deliveries (docs/guarantees.md)."""
+    routed = set(states) - _WITHHELD
+    if not routed:
+        return "suppressed"
+    if routed & OPEN_STATES:
+        return "accepted" if routed == {State.QUEUED} else "processing"
+    if routed <= _ARRIVED:
+        return "completed"
+    if routed & _ARRIVED:
+        return "partially_failed"
+    return routed.pop() if routed in ({State.CANCELLED}, {State.EXPIRED}) else "failed"
+
+
+def message_of(record: Notification) -> Message:
+    """Return the message that was recorded."""
+    return Message.model_validate_json(record.message)
+
+
+def deliveries_of(record: Notification) -> dict[str, Delivery]:
+    """Return the deliveries that anybody has touched so far, by target."""
+    found = Delivery.query(record.notification_id, consistent_read=True)
+    return {delivery.target: delivery for delivery in found}
+
+
+def accepted(record: Notification) -> Accepted:
+    """Return the first answer, from the record alone: a replay is the same to the letter."""
+    routed = [
+        AcceptedDelivery(channel=channel, status=State.QUEUED)
+        for channel in message_of(record).targets
+    ]
+    decided = routed + [
+        AcceptedDelivery(channel=each.channel, status=each.state, reason=each.reason)
+        for each in _withheld(record)
+    ]
+    return Accepted(
+        notification_id=record.notification_id,
+        request_id=record.request_id,
+        status=summary(item.status for item in decided),
+        deliveries=decided,
+        links={"self": path(record.notification_id)},
+    )
+
+
+def path(notification_id: str) -> str:
+    """Return where a notification is found."""
+    return f"/api/v1/notifications/{notification_id}"
+
+
+def full(record: Notification) -> NotificationStatus:
+    """Return what became of a notification."""
+    message = message_of(record)
+    made = deliveries_of(record)
+    deliveries = [
+        _delivery(channel, address, made.get(target_of(channel, address)))
+        for channel, addresses in message.targets.items()
+        for address in addresses
+    ] + [
+        DeliveryStatus(
+            channel=each.channel, target=each.target, to=None, status=each.state, reason=each.reason
+        )
+        for each in _withheld(record)
+    ]
+    return NotificationStatus(
+        notification_id=record.notification_id,
+        request_id=record.request_id,
+        status=summary(item.status for item in deliveries),
+        user_id=message.user_id,
+        category=message.category,
+        priority=message.priority,
+        template_code=message.template and message.template.code,
+        template_version=message.template and message.template.version,
+        locale=message.template and message.template.locale,
+        metadata=message.metadata,
+        created_at=message.accepted_at,
+        expires_at=message.expires_at,
+        deliveries=deliveries,
+    )
+
+
+def _delivery(channel: Channel, address: str, item: Delivery | None) -> DeliveryStatus:
+    target = target_of(channel, address)
+    if item is None:
+        return DeliveryStatus(channel=channel, target=target, to=address, status=State.QUEUED)
+    return DeliveryStatus(
+        channel=channel,
+        target=target,
+        to=address,
+        status=State(item.state),
+        attempts=int(item.attempts),
+        provider=item.provider,
+        provider_message_id=item.provider_message_id,
+        possible_duplicate=bool(item.maybe_sent) and int(item.attempts) > 1,
+        error=_error(item),
+        updated_at=item.updated_at,
+    )
+
+
+def _error(item: Delivery) -> DeliveryError | None:
+    if item.failure is None:
+        return None
+    return DeliveryError(
+        code=item.error_code or "", message=item.error_message or "", failure=item.failure
+    )
+
+
+def events(record: Notification) -> list[Event]:
+    """Return what happened, oldest first: its acceptance, then each change of a delivery."""
+    happened = sorted(_happened(record), key=lambda event: event.at)
+    return [event.model_copy(update={"seq": place}) for place, event in enumerate(happened, 1)]
+
+
+def _happened(record: Notification) -> Iterator[Event]:
+    at = record.accepted
+    _, _, client_id = record.sender.partition("#")
+    yield Event(seq=0, at=at, type="accepted", actor=client_id)
+    for each in standings(record, {}):
+        yield Event(
+            seq=0,
+            at=at,
+            type=each.state,
+            channel=each.channel,
+            target=each.target,
+            to=each.state,
+            actor="intake",
+            data={"reason": each.reason} if each.reason else {},
+        )
+    for target, item in deliveries_of(record).items():
+        for line in history(item):
+            yield Event(
+                seq=0,
+                at=line.at,
+                type=line.after,
+                channel=channel_of(target),
+                target=target,
+                before=line.before,
+                to=line.after,
+                actor=line.actor,
+                data=dict(line.data),
+            )
