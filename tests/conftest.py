@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from carillon import aws, metrics, settings, templates
+from carillon import aws, clients, limits, metrics, settings, templates
 
 EVENTS = Path(__file__).parent.parent / "events"
 
@@ -38,6 +38,8 @@ def forget() -> None:
     """Forget what was read; clients and connections, costly and stateless, stay."""
     for cached in (
         aws.secret,
+        clients._categories,
+        limits._leases,
         metrics._tally,
         settings.settings,
         templates._active,

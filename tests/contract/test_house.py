@@ -128,6 +128,15 @@ def test_nothing_happens_at_import() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_that_callers_reach_may_count_their_requests(name) -> None:
+    routes = [e for e in FUNCTIONS[name].get("Events", {}).values() if e["Type"] == "Api"]
+    if all("Auth" in route["Properties"] for route in routes):
+        return
+    granted = {s["Sid"]: s for policy in FUNCTIONS[name]["Policies"] for s in policy["Statement"]}
+    assert granted["CountRequests"]["Action"] == "dynamodb:UpdateItem"
+
+
 def test_what_is_generated_is_current() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "docs/generate.py", "--check"],

@@ -1,16 +1,21 @@
 """The stack's resources in moto, made from template.yaml itself."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 import boto3
 import pytest
 from cloudformation import resources
 from moto import mock_aws
 
+from carillon.identity import APPLICATION
 from carillon.models import Channel
 
 Json = dict[str, Any]
@@ -209,9 +214,67 @@ def call() -> Call:
             event["requestContext"]["authorizer"] = dict(caller)
         answer = module.lambda_handler(event, Context())
         found = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
-        return Reply(answer["statusCode"], found, json.loads(answer.get("body") or "{}"))
+        is_json = "json" in found.get("Content-Type", "json")
+        body = json.loads(answer.get("body") or "{}") if is_json else {}
+        return Reply(answer["statusCode"], found, body)
 
     return send
+
+
+APPLICATION_CALLER = {
+    "client_id": "3f1c2c1e-6a55-4a5e-9d0b-0c6f0a4f2d11",  # as in events/
+    "tenant": "default",
+    "scope": " ".join(sorted(APPLICATION)),
+}
+ADMIN_CALLER = {"client_id": "admin", "tenant": "default", "scope": "admin ops users"}
+
+
+@pytest.fixture
+def api(cloud: Cloud, call: Call, sample: Callable[[str], Json]) -> Callable[..., Reply]:
+    """Return a caller of any route by its method and path, for the caller whose context is told."""
+
+    def api(
+        method: str,
+        path: str,
+        body: Json | None = None,
+        caller: Mapping[str, str] | None = APPLICATION_CALLER,
+        **headers: str,
+    ) -> Reply:
+        path, _, query = path.partition("?")
+        event = sample("users-put") | {"httpMethod": method, "path": path}
+        event["requestContext"].pop("authorizer")
+        return call(
+            import_module(served_by(method, path)),
+            event,
+            raw="" if body is None else json.dumps(body),
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+            query=dict(parse_qsl(query)),
+            caller=caller,
+        )
+
+    return api
+
+
+def served_by(method: str, path: str) -> str:
+    """Return the module that template.yaml sends a request to."""
+    for verb, pattern, module in _routes():
+        if verb == method and re.fullmatch(pattern, path):
+            return module
+    raise AssertionError(f"template.yaml has no route {method} {path}")
+
+
+@cache
+def _routes() -> list[tuple[str, str, str]]:
+    return [
+        (
+            event["Properties"]["Method"],
+            re.sub(r"\{\w+\}", "[^/]+", event["Properties"]["Path"]),
+            f"{function['CodeUri'].replace('/', '.')}.handler",
+        )
+        for function in resources("AWS::Serverless::Function").values()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "Api"
+    ]
 
 
 @pytest.fixture

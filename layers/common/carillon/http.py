@@ -16,7 +16,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from carillon import metrics, openapi
+from carillon import limits, metrics, openapi
 from carillon.bodies import check_content_type, read_body
 from carillon.errors import Fault, NotModified, Problem, not_found
 from carillon.identity import Caller, Scope, authenticate
@@ -65,19 +65,38 @@ def handler(app: APIGatewayRestResolver, *, asks_nobody: bool = False) -> Handle
     def lambda_handler(event: Json, context: Any) -> Json:
         began = time.perf_counter()
         logger().set_correlation_id(_correlation_id(event))
-        try:
-            check_content_type(event)
-            event[_BODY_KEY] = read_body(event)
-        except Problem as problem:
-            answer = _refuse(problem, event)
-        else:
-            answer = app.resolve(event, context)
+        answer = _limited(event, lambda: _answer(app, event, context))
         _account(event, answer["statusCode"], time.perf_counter() - began)
         # What answers 5xx may do so for want of the very store.
         metrics.end(flush=not asks_nobody and answer["statusCode"] < _SERVER_ERROR)
         return answer
 
     return lambda_handler
+
+
+def _answer(app: APIGatewayRestResolver, event: Json, context: Any) -> Json:
+    try:
+        check_content_type(event)
+        event[_BODY_KEY] = read_body(event)
+    except Problem as problem:
+        return _refuse(problem, event)
+    return app.resolve(event, context)
+
+
+def _limited(event: Json, respond: Callable[[], Json]) -> Json:
+    """Return ``respond``'s answer, or 429; with the caller's limits when there is a caller."""
+    who = _authorized(event)
+    if who is None:
+        return respond()
+    try:
+        limits.take(who)
+    except Problem as problem:
+        answer = _refuse(problem, event)
+    else:
+        answer = respond()
+    for name, value in limits.headers(who).items():
+        answer["multiValueHeaders"][name] = [value]
+    return answer
 
 
 def _account(event: Json, status: int, seconds: float) -> None:
@@ -96,7 +115,7 @@ def canonical_body(app: APIGatewayRestResolver) -> bytes:
 
 def caller(app: APIGatewayRestResolver, scope: Scope) -> Caller:
     """Return who the authorizer said is calling; raises Problem: 403 without the ``scope``."""
-    who = _authorized(app)
+    who = _authorized(app.current_event.raw_event)
     if who is None:
         raise _unauthorized()
     return _with_scope(who, scope)
@@ -107,7 +126,7 @@ def caller_for(app: APIGatewayRestResolver, user_id: str) -> Caller:
 
     Raises Problem: 404 for another user, exactly as for one that is not there.
     """
-    who = _authorized(app)
+    who = _authorized(app.current_event.raw_event)
     if who is None:
         raise _unauthorized()
     if Scope.SELF not in who.scopes:
@@ -132,8 +151,8 @@ def registrar(app: APIGatewayRestResolver, scope: Scope) -> Caller:
     return _with_scope(who, scope)
 
 
-def _authorized(app: APIGatewayRestResolver) -> Caller | None:
-    told = (app.current_event.raw_event.get("requestContext") or {}).get("authorizer") or {}
+def _authorized(event: Mapping[str, Any]) -> Caller | None:
+    told = (event.get("requestContext") or {}).get("authorizer") or {}
     try:
         return Caller.from_context(told)
     except (KeyError, ValueError):

@@ -4,18 +4,18 @@ import hashlib
 import hmac
 import re
 import secrets
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from carillon.aws import secret
-from carillon.errors import Fault, Problem
-from carillon.models import ClientRequest, now, timestamp
 from carillon.settings import settings
-from carillon.tables import ApiKey, Client, ClientName, create_all, tenant_key
+from carillon.tables import ApiKey
 
-_TOKEN = re.compile(r"nk_live_([a-z0-9]{12})_[A-Za-z0-9_-]{43}")
+_TOKEN = re.compile(r"nk_(?:live|test)_([a-z0-9]{12})_[A-Za-z0-9_-]{43}")
+Mode = Literal["live", "test"]
+"""What is sent with a test key reaches nobody."""
 
 
 class Scope(StrEnum):
@@ -45,53 +45,42 @@ class Caller:
     tenant: str
     scopes: frozenset[Scope]
     user_id: str | None = None
+    test: bool = False
 
     def as_context(self) -> dict[str, str]:
         """Return what API Gateway hands from the authorizer to a function: flat text."""
         scope = " ".join(sorted(self.scopes))
         told = {"client_id": self.client_id, "tenant": self.tenant, "scope": scope}
-        return told | ({"user_id": self.user_id} if self.user_id else {})
+        told |= {"user_id": self.user_id} if self.user_id else {}
+        return told | ({"test": "true"} if self.test else {})
 
     @classmethod
     def from_context(cls, told: Mapping[str, str]) -> "Caller":
         """Return the caller that ``as_context`` told of; raises KeyError, ValueError."""
         scopes = frozenset(map(Scope, told["scope"].split()))
-        return cls(told["client_id"], told["tenant"], scopes, told.get("user_id"))
+        return cls(
+            told["client_id"],
+            told["tenant"],
+            scopes,
+            user_id=told.get("user_id"),
+            test=told.get("test") == "true",
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Registration:
-    """A new client and its token, which is never to be had again."""
+class NewToken:
+    """A token just made: shown once; only its hash is kept, under its key id."""
 
-    client_id: str
-    api_token: str
+    key_id: str
+    token: str
+    digest: bytes
 
 
-def register(request: ClientRequest) -> Registration:
-    """Create a client with its first token; raises Problem (409) when its name is taken."""
-    client_id, key_id = str(uuid.uuid4()), secrets.token_hex(6)
-    token = f"nk_live_{key_id}_{secrets.token_urlsafe(32)}"
-    created = create_all(
-        Client(
-            f"client#{client_id}",
-            tenant=request.tenant,
-            service_name=request.service_name,
-            notification_types=[kind.model_dump() for kind in request.notification_types],
-            created_at=timestamp(now()),
-        ),
-        ClientName(f"name#{tenant_key(request.tenant, request.service_name)}", client_id=client_id),
-        ApiKey(
-            f"key#{key_id}",
-            digest=_digest(token),
-            client_id=client_id,
-            tenant=request.tenant,
-            scopes=" ".join(sorted(APPLICATION)),
-        ),
-    )
-    if not created:
-        text = "A client with this service_name exists already"
-        raise Problem(409, "client-exists", text, faults=[Fault("#/service_name", text)])
-    return Registration(client_id, token)
+def new_token(mode: Mode) -> NewToken:
+    """Return a token of 256 random bits, readable in its prefix."""
+    key_id = secrets.token_hex(6)
+    token = f"nk_{mode}_{key_id}_{secrets.token_urlsafe(32)}"
+    return NewToken(key_id, token, _digest(token))
 
 
 def authenticate(token: str) -> Caller | None:
@@ -105,7 +94,8 @@ def authenticate(token: str) -> Caller | None:
         return None
     if not hmac.compare_digest(bytes(key.digest), _digest(token)):
         return None
-    return Caller(key.client_id, key.tenant, frozenset(map(Scope, key.scopes.split())))
+    scopes = frozenset(map(Scope, key.scopes.split()))
+    return Caller(key.client_id, key.tenant, scopes, test=key.mode == "test")
 
 
 def _is_admin(token: str) -> bool:

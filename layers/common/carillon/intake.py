@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from carillon import metrics
+from carillon.clients import is_mandatory
 from carillon.errors import Fault, Problem, RenderError, bad_field, not_found
 from carillon.history import recipient, sender
 from carillon.identity import Caller
@@ -122,8 +123,9 @@ def _record(decision: Decision, place: str, digest: bytes, request_id: str) -> N
 
 
 def _place(caller: Caller, request_id: str) -> str:
-    """Return where the notifications of one key of one client are recorded."""
-    seed = json.dumps([caller.tenant, caller.client_id, request_id])
+    """Return where the notifications of one key of one client are recorded; tests lie apart."""
+    mode = ["test"] if caller.test else []
+    seed = json.dumps([caller.tenant, caller.client_id, request_id, *mode])
     return b32encode(hashlib.sha256(seed.encode()).digest())[:26].decode().lower()
 
 
@@ -183,9 +185,10 @@ def decide(
     """Return what accepting ``request`` would record; raises Problem. Nothing is written."""
     if request.expires_at and request.expires_at <= now():
         raise bad_field("#/expires_at", "is in the past")
-    who = resolve(caller.tenant, request)
     category = request.category or GENERAL
-    routing = route(request, who, category)
+    mandatory = is_mandatory(caller, category)
+    who = resolve(caller.tenant, request)
+    routing = route(request, who, category, mandatory=mandatory)
     message = Message(
         schema_version=SCHEMA_VERSION,
         notification_id=notification_id,
@@ -203,6 +206,7 @@ def decide(
         metadata=request.metadata,
         expires_at=timestamp(request.expires_at) if request.expires_at else None,
         at_most_once=request.dedupe == "at_most_once",
+        test=caller.test,
     )
     return Decision(message, routing, recipient(caller.tenant, request))
 

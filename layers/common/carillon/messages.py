@@ -221,6 +221,7 @@ class Message(BaseModel):
     metadata: dict[str, Any] = {}
     expires_at: str | None = None
     at_most_once: bool = False
+    test: bool = False  # sent with a test key: recorded as sent, and given to no provider
 
     @model_validator(mode="after")
     def _can_be_sent(self) -> Self:

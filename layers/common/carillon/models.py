@@ -204,20 +204,6 @@ class RenderRequest(Strict):
     version: VersionNumber | None = None
 
 
-class ClientRequest(Strict):
-    """POST /clients: an application that will send notifications."""
-
-    class NotificationType(Strict):
-        """A category this application sends."""
-
-        name: Name
-        description: Annotated[str, StringConstraints(max_length=255)] = ""
-
-    service_name: Line
-    notification_types: Annotated[list[NotificationType], Field(max_length=100)] = []
-    tenant: Name = "default"
-
-
 class UserRequest(Strict):
     """PUT /users/{id}: the whole profile."""
 

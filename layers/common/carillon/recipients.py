@@ -103,8 +103,10 @@ def _recipient(items: Iterable[UserItem], user_id: str) -> Recipient:
     return Recipient(addresses, locale, channels, categories)
 
 
-def route(request: NotificationRequest, recipient: Recipient, category: str) -> Routing:
-    """Decide each channel.
+def route(
+    request: NotificationRequest, recipient: Recipient, category: str, *, mandatory: bool = False
+) -> Routing:
+    """Decide each channel; of a ``mandatory`` category nobody opts out.
 
     Raises Problem: 422 when no channel can be reached at all, 403 for an opt-out that the request
     wants to be told of.
@@ -112,7 +114,7 @@ def route(request: NotificationRequest, recipient: Recipient, category: str) -> 
     targets: dict[Channel, list[str]] = {}
     withheld: dict[Channel, tuple[State, str]] = {}
     for channel in request.channels:
-        reason = recipient.refusal(channel, category)
+        reason = None if mandatory else recipient.refusal(channel, category)
         if reason:
             withheld[channel] = (State.SUPPRESSED, reason)
         elif unreachable := recipient.unreachable(channel):

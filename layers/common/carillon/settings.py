@@ -41,6 +41,7 @@ class Settings:
     idempotency_ttl_seconds: int = 604_800
     retention_days: int = 90
     max_retries: int = 3
+    rate_limit_per_minute: int = 100
 
     def required(self, name: str) -> str:
         """Return the text setting called ``name``; raises SettingMissingError when it is empty."""

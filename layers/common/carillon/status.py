@@ -81,6 +81,7 @@ class NotificationStatus(BaseModel):
     template_version: int | None
     locale: str | None
     metadata: dict[str, Any]
+    test: bool
     created_at: str
     expires_at: str | None
     deliveries: list[DeliveryStatus]
@@ -225,6 +226,7 @@ def full(record: Notification) -> NotificationStatus:
         template_version=message.template and message.template.version,
         locale=message.template and message.template.locale,
         metadata=message.metadata,
+        test=message.test,
         created_at=message.accepted_at,
         expires_at=message.expires_at,
         deliveries=deliveries,

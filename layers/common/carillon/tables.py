@@ -84,6 +84,7 @@ class ApiKey(Item):
     client_id = UnicodeAttribute()
     tenant = UnicodeAttribute()
     scopes = UnicodeAttribute()
+    mode = UnicodeAttribute(default="live")  # or "test"
 
 
 class Client(Item):
@@ -96,7 +97,10 @@ class Client(Item):
     tenant = UnicodeAttribute()
     service_name = UnicodeAttribute()
     notification_types = JSONAttribute()
+    keys = JSONAttribute()  # what may be told of each API token, the revoked ones included
     created_at = UnicodeAttribute()
+    updated_at = UnicodeAttribute()
+    version = VersionAttribute()  # each write is made only over the version that was read
 
 
 class ClientName(Item):
@@ -360,18 +364,25 @@ def create_all(*items: Item) -> bool:
     return _write_all(new=items)
 
 
-def replace_all(changed: Item, *new: Item) -> bool:
-    """Write an item over the version that was read, and new ones, together; False on a conflict."""
-    return _write_all(new=new, changed=[changed])
+def replace_all(changed: Item, *new: Item, gone: Sequence[Item] = ()) -> bool:
+    """Write an item over the version that was read, and new ones, together; False on a conflict.
+
+    What is ``gone`` is deleted with them, whether it was there or not.
+    """
+    return _write_all(new=new, changed=[changed], gone=gone)
 
 
-def _write_all(*, new: Sequence[Item], changed: Sequence[Item] = ()) -> bool:
+def _write_all(
+    *, new: Sequence[Item], changed: Sequence[Item] = (), gone: Sequence[Item] = ()
+) -> bool:
     try:
         with TransactWrite(connection=_connection()) as transaction:
             for item in new:
                 transaction.save(item, condition=_is_new(item))
             for item in changed:
                 transaction.save(item)
+            for item in gone:
+                transaction.delete(item)
     except TransactWriteError as error:
         if is_conflict(error):
             return False

@@ -1,0 +1,126 @@
+"""Each scope opens its routes and no other; no route is without one."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from cloudformation import ROOT, resources
+from functional.conftest import APPLICATION_CALLER
+
+from carillon.identity import Scope
+
+Json = dict[str, Any]
+
+OPEN = {"GET /health", "GET /api/v1/health"}
+REGISTRATION = {"POST /api/v1/clients"}
+"""Its handler asks for the token by itself: registration may be open (test_api.py)."""
+PERSONAL = "/api/v1/users/{user_id}"
+"""What a user's own token opens too, for that user alone."""
+SCOPES = {
+    "POST /api/v1/notifications": Scope.SEND,
+    "GET /api/v1/notifications/{notification_id}": Scope.READ,
+    "POST /api/v1/templates": Scope.TEMPLATES,
+    "GET /api/v1/templates": Scope.TEMPLATES,
+    "GET /api/v1/templates/{code}": Scope.TEMPLATES,
+    "PUT /api/v1/templates/{code}": Scope.TEMPLATES,
+    "DELETE /api/v1/templates/{code}": Scope.TEMPLATES,
+    "POST /api/v1/templates/{code}/activate": Scope.TEMPLATES,
+    "POST /api/v1/templates/{code}/render": Scope.TEMPLATES,
+    "GET /api/v1/templates/{code}/versions": Scope.TEMPLATES,
+    "GET /api/v1/users/{user_id}": Scope.USERS,
+    "PUT /api/v1/users/{user_id}": Scope.USERS,
+    "PATCH /api/v1/users/{user_id}": Scope.USERS,
+    "GET /api/v1/users/{user_id}/preferences": Scope.USERS,
+    "PUT /api/v1/users/{user_id}/preferences": Scope.USERS,
+    "PATCH /api/v1/users/{user_id}/preferences": Scope.USERS,
+    "GET /api/v1/users/{user_id}/push-tokens": Scope.USERS,
+    "POST /api/v1/users/{user_id}/push-tokens": Scope.USERS,
+    "DELETE /api/v1/users/{user_id}/push-tokens/{token_id}": Scope.USERS,
+    "GET /api/v1/users/{user_id}/notifications": Scope.USERS,
+    "GET /metrics": Scope.OPS,
+    "GET /api/v1/clients": Scope.ADMIN,
+    "GET /api/v1/clients/{client_id}": Scope.ADMIN,
+    "PATCH /api/v1/clients/{client_id}": Scope.ADMIN,
+    "GET /api/v1/clients/{client_id}/keys": Scope.ADMIN,
+    "POST /api/v1/clients/{client_id}/keys": Scope.ADMIN,
+    "DELETE /api/v1/clients/{client_id}/keys/{key_id}": Scope.ADMIN,
+}
+# A body that fits its route's schema: before it does, nobody is asked for a scope.
+BODIES: dict[str, Json] = {
+    "POST /api/v1/notifications": {"user_id": "ada", "channels": ["sms"], "message": "x"},
+    "POST /api/v1/templates": {"code": "x", "content": "x"},
+    "PUT /api/v1/templates/{code}": {"content": "x"},
+    "POST /api/v1/templates/{code}/activate": {"version": 1},
+    "POST /api/v1/templates/{code}/render": {},
+    "PUT /api/v1/users/{user_id}": {},
+    "PATCH /api/v1/users/{user_id}": {},
+    "PUT /api/v1/users/{user_id}/preferences": {},
+    "PATCH /api/v1/users/{user_id}/preferences": {},
+    "POST /api/v1/users/{user_id}/push-tokens": {"fcm_token": "x", "platform": "ios"},
+    "PATCH /api/v1/clients/{client_id}": {},
+    "POST /api/v1/clients/{client_id}/keys": {"mode": "live"},
+}
+
+
+def ask(api: Any, route: str, caller: Json | None) -> int:
+    method, _, path = route.partition(" ")
+    path = path.replace("{user_id}", "ada")
+    body = BODIES.get(route)
+    return int(api(method, re.sub(r"\{\w+\}", "x", path), body, caller=caller).status)
+
+
+def test_b8_every_route_is_in_the_table_with_its_scope() -> None:
+    described = json.loads((ROOT / "functions/api/docs/openapi.json").read_text())["paths"]
+    routes = {f"{verb.upper()} {path}" for path, verbs in described.items() for verb in verbs}
+    assert routes == SCOPES.keys() | OPEN | REGISTRATION
+
+
+def test_b8_the_gateway_asks_everybody_for_a_token_but_where_it_is_said() -> None:
+    unasked = {
+        f"{event['Properties']['Method']} {event['Properties']['Path']}"
+        for function in resources("AWS::Serverless::Function").values()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "Api" and "Auth" in event["Properties"]
+    }
+    assert unasked == OPEN | REGISTRATION | {"GET /docs", "GET /openapi.json"}
+
+
+@pytest.mark.parametrize("route", SCOPES)
+def test_b8_each_scope_opens_its_routes_and_no_other(api, route) -> None:
+    opened = {
+        scope
+        for scope in Scope
+        if ask(api, route, APPLICATION_CALLER | {"scope": scope.value}) not in (401, 403)
+    }
+    # Any user's token leads to a user's routes, and finds nobody there but its own (below).
+    expected = {SCOPES[route]} | ({Scope.SELF} if PERSONAL in route else set())
+    assert opened == expected
+    every_other = " ".join(sorted(set(Scope) - expected - {Scope.SELF}))
+    assert ask(api, route, APPLICATION_CALLER | {"scope": every_other}) == 403
+
+
+@pytest.mark.parametrize("route", [*SCOPES, *REGISTRATION])
+def test_b8_no_route_answers_without_a_caller(api, route) -> None:
+    bodies = {"POST /api/v1/clients": {"service_name": "x"}}
+    method, _, path = route.partition(" ")
+    body = BODIES.get(route, bodies.get(route))
+    assert api(method, re.sub(r"\{\w+\}", "x", path), body, caller=None).status == 401
+
+
+@pytest.mark.parametrize("route", [route for route in SCOPES if PERSONAL in route])
+def test_b8_a_user_s_token_finds_nobody_else(api, prepared, route) -> None:
+    def token_of(user: str) -> Json:
+        return {
+            "client_id": f"user:{user}",
+            "tenant": "default",
+            "scope": "self",
+            "user_id": user,
+        }
+
+    before = prepared.items("UsersTable")
+    foreign = ask(api, route, token_of("bob"))
+    assert foreign == 404
+    assert prepared.items("UsersTable") == before
+    own = ask(api, route, token_of("ada"))
+    assert own == (404 if "{token_id}" in route else 201 if route.startswith("POST") else 200)
