@@ -61,6 +61,7 @@ def running(
     sandbox_url: str = "",
     steps: Steps | None = None,
     variables: Mapping[str, str] | None = None,
+    parameters: Mapping[str, str] | None = None,
 ) -> Iterator[Stack]:
     """Run a stack for as long as the block takes, and leave no process behind.
 
@@ -70,6 +71,7 @@ def running(
         sandbox_url: Providers to use instead of a sandbox of its own.
         steps: Where to show what is going on.
         variables: More environment for the cloud; its functions inherit it.
+        parameters: Other values for the template's parameters.
     """
     ports = ports or free_ports()
     steps = steps or Steps()
@@ -98,8 +100,8 @@ def running(
                 built.finish(children)
                 building.done()
                 with steps.step("sam deploy"):
-                    parameters = deploy.parameters(api, sandbox)
-                    deployed = deploy.run(children, endpoint, state, parameters)
+                    told = deploy.parameters(api, sandbox) | dict(parameters or {})
+                    deployed = deploy.run(children, endpoint, state, told)
             with steps.step("open the gateway"):
                 front = gateway.start(
                     children, ports.api, deployed.url(endpoint), state / "gateway.log"
