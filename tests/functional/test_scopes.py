@@ -19,7 +19,13 @@ PERSONAL = "/api/v1/users/{user_id}"
 """What a user's own token opens too, for that user alone."""
 SCOPES = {
     "POST /api/v1/notifications": Scope.SEND,
+    "POST /api/v1/notifications/batch": Scope.SEND,
+    "GET /api/v1/notifications": Scope.READ,
     "GET /api/v1/notifications/{notification_id}": Scope.READ,
+    "GET /api/v1/notifications/{notification_id}/events": Scope.READ,
+    "GET /api/v1/notifications/{notification_id}/content": Scope.CONTENT,
+    "PATCH /api/v1/notifications/{notification_id}/status": Scope.STATUS,
+    "POST /api/v1/notifications/{notification_id}/cancel": Scope.SEND,
     "POST /api/v1/templates": Scope.TEMPLATES,
     "GET /api/v1/templates": Scope.TEMPLATES,
     "GET /api/v1/templates/{code}": Scope.TEMPLATES,
@@ -49,6 +55,8 @@ SCOPES = {
 # A body that fits its route's schema: before it does, nobody is asked for a scope.
 BODIES: dict[str, Json] = {
     "POST /api/v1/notifications": {"user_id": "ada", "channels": ["sms"], "message": "x"},
+    "POST /api/v1/notifications/batch": {"items": [{}]},
+    "PATCH /api/v1/notifications/{notification_id}/status": {"status": "delivered"},
     "POST /api/v1/templates": {"code": "x", "content": "x"},
     "PUT /api/v1/templates/{code}": {"content": "x"},
     "POST /api/v1/templates/{code}/activate": {"version": 1},
