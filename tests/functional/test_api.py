@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from cloudformation import resources
 
-from carillon import inbox, tables
+from carillon import tables
 from carillon.identity import APPLICATION
-from carillon.messages import Message
 from carillon.settings import settings
 from functions.api.clients import handler as clients
 from functions.api.docs import handler as docs
@@ -189,18 +188,6 @@ def test_a_bad_profile_is_refused_and_not_kept(cloud, call, sample, body, pointe
     assert not cloud.items("UsersTable")
 
 
-@pytest.mark.parametrize("event", ["users-put-preferences", "users-push-token", "users-inbox"])
-def test_what_belongs_to_a_user_needs_the_user(cloud, call, sample, event) -> None:
-    reply = call(users, sample(event))
-    assert (reply.status, reply.body["code"]) == (404, "user-not-found")
-
-
-def test_the_same_device_again_is_the_same_device(cloud, call, sample) -> None:
-    call(users, sample("users-put"))
-    ids = {call(users, sample("users-push-token")).data["id"] for _ in range(2)}
-    assert len(ids) == 1
-
-
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -225,49 +212,10 @@ def test_preferences_are_kept_as_given(cloud, call, sample) -> None:
     assert reply.data == {
         "channels": {"inapp": False},
         "categories": {"promo": {"sms": False}, "x": True},
+        "quiet_hours": None,
+        "timezone": None,
+        "locale": None,
     }
-
-
-def test_the_inbox_is_paged_newest_first_without_gaps(cloud, call, sample) -> None:
-    call(users, sample("users-put"))
-    _fill_inbox(sample, 5)
-    seen, cursor = [], None
-    for size in (2, 2, 1):
-        query = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
-        reply = call(users, sample("users-inbox"), query=query)
-        assert len(reply.data) == size
-        seen += [entry["notification_id"] for entry in reply.data]
-        cursor = reply.body["meta"]["next_cursor"]
-        assert ("Link" in reply.headers) == reply.body["meta"]["has_next"] == bool(cursor)
-    assert seen == [f"ntf_{n}" for n in (4, 3, 2, 1, 0)]
-
-
-def test_a_page_that_is_the_last_leads_nowhere(cloud, call, sample) -> None:
-    call(users, sample("users-put"))
-    _fill_inbox(sample, 4)
-    for limit in (4, 5):
-        reply = call(users, sample("users-inbox"), query={"limit": str(limit)})
-        assert (len(reply.data), reply.body["meta"]["has_next"]) == (4, False)
-
-
-def test_an_inbox_entry_is_put_once_however_often_it_is_delivered(cloud, call, sample) -> None:
-    call(users, sample("users-put"))
-    for _ in range(3):
-        _fill_inbox(sample, 1)
-    assert len(call(users, sample("users-inbox")).data) == 1
-
-
-@pytest.mark.parametrize("query", [{"limit": "0"}, {"limit": "101"}, {"limit": "many"}])
-def test_a_bad_limit_is_refused(cloud, call, sample, query) -> None:
-    reply = call(users, sample("users-inbox"), query=query)
-    assert (reply.status, reply.body["errors"][0]["pointer"]) == (400, "query:limit")
-
-
-@pytest.mark.parametrize("cursor", ["x", "!!", "W10", "eyJhIjogMX0", "é", "IiI"])
-def test_a_cursor_that_is_not_ours_is_refused(cloud, call, sample, cursor) -> None:
-    call(users, sample("users-put"))
-    reply = call(users, sample("users-inbox"), query={"cursor": cursor})
-    assert (reply.status, reply.body["code"]) == (400, "bad-cursor")
 
 
 def test_health_asks_every_dependency(cloud, call, sample, monkeypatch) -> None:
@@ -305,7 +253,7 @@ def test_the_docs_page_needs_no_other_host(sample, context) -> None:
 
 
 def test_an_unknown_route_is_a_problem_too(cloud, call, sample) -> None:
-    event = sample("users-inbox") | {"path": "/api/v1/users/ada/faxes"}
+    event = sample("users-put") | {"path": "/api/v1/users/ada/faxes"}
     reply = call(users, event)
     assert (reply.status, reply.body["code"]) == (404, "route-not-found")
 
@@ -340,14 +288,3 @@ def test_the_tables_of_the_template_are_those_of_the_code() -> None:
             a.attr_name for a in keys if a.is_range_key
         ]
     assert used == made
-
-
-def _fill_inbox(sample: Any, count: int) -> None:
-    body = json.loads(sample("inapp-batch")["Records"][0]["body"])
-    for n in range(count):
-        body |= {
-            "notification_id": f"ntf_{n}",
-            "accepted_at": f"2026-11-21T09:30:0{n}.000Z",
-        }
-        message = Message.model_validate(body)
-        inbox.put(message, "ada", {"title": f"Title {n}", "body": "Body"})

@@ -44,6 +44,8 @@ SCOPES = {
     "POST /api/v1/users/{user_id}/push-tokens": Scope.USERS,
     "DELETE /api/v1/users/{user_id}/push-tokens/{token_id}": Scope.USERS,
     "GET /api/v1/users/{user_id}/notifications": Scope.USERS,
+    "PATCH /api/v1/users/{user_id}/notifications/{notification_id}": Scope.USERS,
+    "POST /api/v1/users/{user_id}/notifications/read-all": Scope.USERS,
     "GET /metrics": Scope.OPS,
     "GET /api/v1/clients": Scope.ADMIN,
     "GET /api/v1/clients/{client_id}": Scope.ADMIN,
@@ -52,6 +54,11 @@ SCOPES = {
     "POST /api/v1/clients/{client_id}/keys": Scope.ADMIN,
     "DELETE /api/v1/clients/{client_id}/keys/{key_id}": Scope.ADMIN,
 }
+OWN = {
+    "POST /api/v1/users/{user_id}/push-tokens": 201,
+    "POST /api/v1/users/{user_id}/notifications/read-all": 204,
+}
+"""What a user's own token is answered, when it is not 200."""
 # A body that fits its route's schema: before it does, nobody is asked for a scope.
 BODIES: dict[str, Json] = {
     "POST /api/v1/notifications": {"user_id": "ada", "channels": ["sms"], "message": "x"},
@@ -66,6 +73,7 @@ BODIES: dict[str, Json] = {
     "PUT /api/v1/users/{user_id}/preferences": {},
     "PATCH /api/v1/users/{user_id}/preferences": {},
     "POST /api/v1/users/{user_id}/push-tokens": {"fcm_token": "x", "platform": "ios"},
+    "PATCH /api/v1/users/{user_id}/notifications/{notification_id}": {"read": True},
     "PATCH /api/v1/clients/{client_id}": {},
     "POST /api/v1/clients/{client_id}/keys": {"mode": "live"},
 }
@@ -131,4 +139,4 @@ def test_b8_a_user_s_token_finds_nobody_else(api, prepared, route) -> None:
     assert foreign == 404
     assert prepared.items("UsersTable") == before
     own = ask(api, route, token_of("ada"))
-    assert own == (404 if "{token_id}" in route else 201 if route.startswith("POST") else 200)
+    assert own == (404 if "_id}" in route.replace(PERSONAL, "") else OWN.get(route, 200))

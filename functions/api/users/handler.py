@@ -1,20 +1,18 @@
-"""Users: profile, preferences, devices, inbox."""
+"""Users: profile, preferences, devices."""
 
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Body, Path
 from pydantic import BaseModel, JsonValue
 
-from carillon import http, inbox, users
-from carillon.models import (
-    Answer,
-    Channel,
-    Page,
+from carillon import devices, http, users
+from carillon.models import Answer, Channel, UserId
+from carillon.people import (
     PreferencesPatch,
     PreferencesRequest,
     PushTokenRequest,
-    UserId,
+    QuietHours,
     UserPatch,
     UserRequest,
 )
@@ -39,10 +37,16 @@ class UserOut(BaseModel):
 
 
 class PreferencesOut(BaseModel):
-    """What the user wants; a channel or category not named is wanted."""
+    """What the user wants; a channel or category not named is wanted.
+
+    The category ``*`` stands for every one not named. Quiet hours are kept but not obeyed yet.
+    """
 
     channels: dict[Channel, bool]
     categories: dict[str, bool | dict[Channel, bool]]
+    quiet_hours: QuietHours | None
+    timezone: str | None
+    locale: str | None
 
 
 class PushTokenOut(BaseModel):
@@ -53,17 +57,6 @@ class PushTokenOut(BaseModel):
     platform: str
     device_id: str | None
     is_active: bool
-    created_at: str
-
-
-class InboxEntry(BaseModel):
-    """One in-app notification."""
-
-    notification_id: str
-    title: str
-    body: str
-    action_url: str | None
-    category: str
     created_at: str
 
 
@@ -148,14 +141,14 @@ def put_preferences(
 
 @app.patch(
     "/api/v1/users/<user_id>/preferences",
-    summary="Change a user's channels or categories",
+    summary="Change some of a user's preferences",
     tags=["Users"],
     responses=http.responses(Answer[PreferencesOut], *WRITE_REFUSALS),
 )
 def patch_preferences(
     user_id: User, request: Annotated[PreferencesPatch, Body()]
 ) -> Response[Answer[PreferencesOut]]:
-    """Replace ``channels`` or ``categories``, whichever is given."""
+    """Replace what is given and keep the rest; null empties what may be empty."""
     return _keep_preferences(user_id, request, "Preferences changed")
 
 
@@ -167,7 +160,7 @@ def patch_preferences(
 )
 def read_push_tokens(user_id: User) -> Response[Answer[list[PushTokenOut]]]:
     """Return the devices registered for the user."""
-    found = users.devices(http.caller_for(app, user_id).tenant, user_id)
+    found = devices.devices(http.caller_for(app, user_id).tenant, user_id)
     return http.answer(app, [_push_token(device) for device in found], "Devices found")
 
 
@@ -181,8 +174,8 @@ def read_push_tokens(user_id: User) -> Response[Answer[list[PushTokenOut]]]:
 def add_push_token(
     user_id: User, request: Annotated[PushTokenRequest, Body()]
 ) -> Response[Answer[PushTokenOut]]:
-    """Register the device; the same token again is the same device."""
-    device = users.add_device(http.caller_for(app, user_id).tenant, user_id, request)
+    """Register the device; its token leaves the user who had it, and again is the same device."""
+    device = devices.add(http.caller_for(app, user_id).tenant, user_id, request)
     return http.answer(app, _push_token(device), "Device registered", status=201)
 
 
@@ -194,37 +187,8 @@ def add_push_token(
 )
 def remove_push_token(user_id: User, token_id: Annotated[str, Path()]) -> Response[None]:
     """Forget the device: nothing is pushed to it any more."""
-    users.remove_device(http.caller_for(app, user_id).tenant, user_id, token_id)
+    devices.remove(http.caller_for(app, user_id).tenant, user_id, token_id)
     return http.nothing(app)
-
-
-@app.get(
-    "/api/v1/users/<user_id>/notifications",
-    summary="A user's inbox, newest first",
-    tags=["Users"],
-    responses=http.responses(Page[InboxEntry], 400, 401, 403, 404, 503),
-)
-def read_inbox(
-    user_id: User,
-    limit: Annotated[int, Query(ge=1, le=100)] = 25,
-    cursor: Annotated[str | None, Query(max_length=512)] = None,
-) -> Response[Page[InboxEntry]]:
-    """Return a page of in-app notifications and the cursor of the next."""
-    tenant = http.caller_for(app, user_id).tenant
-    users.profile(tenant, user_id)
-    found = inbox.page(tenant, user_id, limit, cursor)
-    entries = [
-        InboxEntry(
-            notification_id=item.notification_id,
-            title=item.title,
-            body=item.body,
-            action_url=item.action_url,
-            category=item.category,
-            created_at=item.created_at,
-        )
-        for item in found.items
-    ]
-    return http.page(app, entries, "Inbox", limit=limit, cursor=found.next_cursor)
 
 
 def _user(user_id: str, profile: Profile) -> UserOut:
@@ -251,7 +215,13 @@ def _keep_preferences(
 
 
 def _preferences(kept: Preferences) -> PreferencesOut:
-    return PreferencesOut(channels=kept.channels, categories=kept.categories)
+    return PreferencesOut(
+        channels=kept.channels,
+        categories=kept.categories,
+        quiet_hours=kept.quiet_hours,
+        timezone=kept.timezone,
+        locale=kept.locale,
+    )
 
 
 def _push_token(device: PushDevice) -> PushTokenOut:

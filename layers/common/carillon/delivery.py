@@ -271,6 +271,7 @@ def _claim(message: Message, target: str, remaining: float) -> "_Claim | None":
         Delivery.owner.set(owner),
         Delivery.lease_until.set(lease),
         Delivery.attempts.set((Delivery.attempts | 0) + 1),
+        Delivery.accepted_at.set(message.accepted_at),
         Delivery.updated_at.set(timestamp(now())),
         Delivery.expires_at.set(expiry(now())),
     ]

@@ -79,6 +79,12 @@ def precondition_failed() -> Problem:
     )
 
 
+def too_many_writers() -> Problem:
+    """Return the 409 for a change that others were quicker than, every time it was tried."""
+    text = "Others keep changing this; try again"
+    return Problem(409, "too-many-writers", text, retry_after=1)
+
+
 class NotModified(CarillonError):  # noqa: N818 - HTTP calls it so, and it is no error
     """The caller has the current representation already (304)."""
 

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -21,7 +21,7 @@ from carillon.bodies import check_content_type, read_body
 from carillon.errors import Fault, NotModified, Problem, not_found
 from carillon.identity import Caller, Scope, authenticate
 from carillon.log import logger, trace
-from carillon.models import Answer, Meta, Page, PageMeta
+from carillon.models import Answer, Meta, PageMeta
 from carillon.problems import PROBLEM, invalid_request, problem_document
 from carillon.settings import settings
 
@@ -194,25 +194,36 @@ def answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response[Answer[T]]:
     """Return ``data`` in the envelope."""
-    meta = Meta(correlation_id=correlation_id(app))
+    meta = Meta(correlation_id=correlation_id(app)).model_dump()
     return _enveloped(data, message, meta, status, headers or {})
 
 
 def page(
-    app: APIGatewayRestResolver, data: list[T], message: str, *, limit: int, cursor: str | None
-) -> Response[Page[T]]:
-    """Return a page of a list; ``cursor``, also as ``Link``, leads to the next (RFC 8288)."""
+    app: APIGatewayRestResolver,
+    data: list[T],
+    message: str,
+    *,
+    limit: int,
+    cursor: str | None,
+    **more: object,
+) -> Response[Any]:
+    """Return a page of a list; ``cursor``, also as ``Link``, leads to the next (RFC 8288).
+
+    ``more`` is what the ``meta`` of this list tells besides.
+    """
     headers = {}
     if cursor:
-        query = urlencode({"limit": limit, "cursor": cursor})
-        headers["Link"] = f'<{location(app, app.current_event.path)}?{query}>; rel="next"'
+        asked = app.current_event.query_string_parameters
+        query = urlencode({**asked, "limit": limit, "cursor": cursor})
+        path = quote(location(app, app.current_event.path), safe="/%~()'!*:@,;=+&$|^-")
+        headers["Link"] = f'<{path}?{query}>; rel="next"'
     meta = PageMeta(
         correlation_id=correlation_id(app),
         limit=limit,
         next_cursor=cursor,
         has_next=cursor is not None,
     )
-    return _enveloped(data, message, meta, 200, headers)
+    return _enveloped(data, message, meta.model_dump() | more, 200, headers)
 
 
 def nothing(app: APIGatewayRestResolver) -> Response[None]:
@@ -227,13 +238,13 @@ def text(app: APIGatewayRestResolver, body: str, content_type: str) -> Response[
 
 
 def _enveloped(
-    data: object, message: str, meta: Meta, status: int, headers: Mapping[str, str]
+    data: object, message: str, meta: Json, status: int, headers: Mapping[str, str]
 ) -> Response[Any]:
     # The resolver makes the route's return type of the body, and JSON of that.
     return Response(
         status_code=status,
         content_type="application/json",
-        headers={"X-Correlation-ID": meta.correlation_id, **headers},
+        headers={"X-Correlation-ID": meta["correlation_id"], **headers},
         body={"data": data, "message": message, "meta": meta},
     )
 

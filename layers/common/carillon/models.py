@@ -9,18 +9,14 @@ from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
-    StrictBool,
     StringConstraints,
     model_validator,
 )
-
-from carillon.addresses import EmailAddress, PhoneNumber, PushToken
 
 T = TypeVar("T")
 
@@ -56,7 +52,8 @@ class State(StrEnum):
 OPEN_STATES = frozenset({State.QUEUED, State.SENDING, State.RETRYING})
 
 
-def _channel_spelling(value: object) -> object:
+def channel_spelling(value: object) -> object:
+    """Return a channel's own name for another spelling of it."""
     return "inapp" if value in ("in_app", "in-app") else value
 
 
@@ -75,13 +72,7 @@ def _hyphens(value: object) -> object:
     return value.replace("_", "-") if isinstance(value, str) else value
 
 
-def _known_timezone(name: str) -> str:
-    if name not in _timezones():
-        raise ValueError("not a name of the IANA time zone database")
-    return name
-
-
-ChannelName = Annotated[Channel, BeforeValidator(_channel_spelling)]
+ChannelName = Annotated[Channel, BeforeValidator(channel_spelling)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 Locale = Annotated[
     str,
@@ -204,43 +195,6 @@ class RenderRequest(Strict):
     version: VersionNumber | None = None
 
 
-class UserRequest(Strict):
-    """PUT /users/{id}: the whole profile."""
-
-    email: EmailAddress | None = None
-    phone: PhoneNumber | None = None
-    full_name: Line | None = None
-    locale: Locale | None = None
-    timezone: Annotated[str, AfterValidator(_known_timezone)] | None = None
-    attributes: dict[str, JsonValue] = {}
-
-
-class UserPatch(UserRequest):
-    """PATCH /users/{id}: the fields to change; null empties one."""
-
-
-class PreferencesRequest(Strict):
-    """PUT /users/{id}/preferences: what the user wants; silence means yes.
-
-    ``categories`` maps a category to one answer for all channels or to one per channel.
-    """
-
-    channels: dict[ChannelName, StrictBool] = {}
-    categories: dict[Name, StrictBool | dict[ChannelName, StrictBool]] = {}
-
-
-class PreferencesPatch(PreferencesRequest):
-    """PATCH /users/{id}/preferences: ``channels`` or ``categories``, whichever is to change."""
-
-
-class PushTokenRequest(Strict):
-    """POST /users/{id}/push-tokens: a device."""
-
-    fcm_token: PushToken
-    platform: Literal["android", "ios", "web", "other"]
-    device_id: Line | None = None
-
-
 # --- answers --------------------------------------------------------------------------------
 
 
@@ -291,9 +245,3 @@ def timestamp(moment: datetime) -> str:
 def by_channel(values: Mapping[str, Any]) -> dict[Channel, Any]:
     """Return a stored mapping with its keys as channels again."""
     return {Channel(name): value for name, value in values.items()}
-
-
-def _timezones() -> frozenset[str]:
-    from zoneinfo import available_timezones  # noqa: PLC0415 - reads the disk
-
-    return frozenset(available_timezones())

@@ -10,6 +10,7 @@ from carillon.errors import Fault, Problem, not_found
 from carillon.log import logger, trace
 from carillon.messages import NotificationRequest
 from carillon.models import Channel, State
+from carillon.people import EVERY_OTHER
 from carillon.tables import Preferences, Profile, PushDevice, UserItem, user_items
 
 NO_ADDRESS = "no-address"
@@ -33,7 +34,7 @@ class Recipient:
         """Return why the user does not want this here, or None."""
         if not self.channels.get(channel.value, True):
             return "channel-opt-out"
-        answer = self.categories.get(category, True)
+        answer = self.categories.get(category, self.categories.get(EVERY_OTHER, True))
         if isinstance(answer, dict):
             answer = answer.get(channel.value, True)
         return None if answer else "category-opt-out"
@@ -95,9 +96,10 @@ def _recipient(items: Iterable[UserItem], user_id: str) -> Recipient:
         if isinstance(item, Profile):
             addresses |= {Channel.EMAIL: [item.email]} if item.email else {}
             addresses |= {Channel.SMS: [item.phone]} if item.phone else {}
-            locale = item.locale
+            locale = locale or item.locale
         elif isinstance(item, Preferences):
             channels, categories = item.channels, item.categories
+            locale = item.locale or locale
         elif isinstance(item, PushDevice) and item.is_active:
             addresses.setdefault(Channel.PUSH, []).append(item.fcm_token)
     return Recipient(addresses, locale, channels, categories)

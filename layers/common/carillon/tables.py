@@ -4,7 +4,7 @@ Each class is one kind of item. Table names come from the settings when a table 
 Keys that belong to a tenant begin with it, so one tenant cannot name another's item.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
@@ -22,9 +22,10 @@ from pynamodb.attributes import (
 )
 from pynamodb.connection import TableConnection
 from pynamodb.connection.base import Connection
-from pynamodb.exceptions import PutError, TransactWriteError
+from pynamodb.exceptions import PutError, TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition
-from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
+from pynamodb.expressions.update import Action
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
@@ -66,6 +67,19 @@ class Item(Model):
                 shared.add_meta_table(table.get_meta_table())
             table.connection = shared
         return table
+
+    def amend(self, actions: Sequence[Action], condition: Condition) -> bool:
+        """Update the stored item without reading it back; False when the condition fails."""
+        key, part = self._get_hash_range_key_serialized_values()
+        try:
+            self._get_connection().update_item(
+                key, range_key=part, actions=actions, condition=condition
+            )
+        except UpdateError as error:
+            if error.cause_response_code == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
 
 
 @cache
@@ -162,6 +176,9 @@ class Preferences(UserItem, discriminator="preferences"):
 
     channels = JSONAttribute()
     categories = JSONAttribute()
+    quiet_hours = JSONAttribute(null=True)
+    timezone = UnicodeAttribute(null=True)
+    locale = UnicodeAttribute(null=True)
     updated_at = UnicodeAttribute()
     version = VersionAttribute()
 
@@ -174,6 +191,13 @@ class PushDevice(UserItem, discriminator="push"):
     device_id = UnicodeAttribute(null=True)
     is_active = BooleanAttribute()
     created_at = UnicodeAttribute()
+
+
+class DeviceOwner(UserItem, discriminator="owner"):
+    """Whose device a token is; it stands apart from any user, where no user id can name it."""
+
+    user_id = UnicodeAttribute()
+    version = VersionAttribute()
 
 
 # What a list shows of a notification, copied into its indexes.
@@ -246,8 +270,20 @@ class Delivery(Item):
     error_message = UnicodeAttribute(null=True)
     failure = UnicodeAttribute(null=True)
     history: ListAttribute[str] = ListAttribute(null=True)  # JSON, oldest first
+    accepted_at = UnicodeAttribute(null=True)  # its notification's
     updated_at = UnicodeAttribute()
     expires_at = NumberAttribute()
+
+
+class UnreadIndex(GlobalSecondaryIndex["InboxItem"]):  # type: ignore[no-untyped-call]
+    """The keys of what is neither read nor archived: nothing else is in it."""
+
+    class Meta:
+        index_name = "unread"
+        projection = KeysOnlyProjection()
+
+    user = UnicodeAttribute(hash_key=True)
+    unread = UnicodeAttribute(range_key=True)
 
 
 class InboxItem(Item):
@@ -264,7 +300,11 @@ class InboxItem(Item):
     body = UnicodeAttribute()
     action_url = UnicodeAttribute(null=True)
     created_at = UnicodeAttribute()
+    read_at = UnicodeAttribute(null=True)
+    archived_at = UnicodeAttribute(null=True)
+    unread = UnicodeAttribute(null=True)  # its position, while it is neither read nor archived
     expires_at = NumberAttribute()
+    unread_index = UnreadIndex()
 
 
 METRICS = "metrics"
@@ -334,6 +374,11 @@ def tenant_key(tenant: str, name: str) -> str:
     return f"{tenant}#{name}"
 
 
+def owner_key(tenant: str, digest: str) -> str:
+    """Return the key of a device's owner: no user id has a ``#`` in it."""
+    return tenant_key(tenant, f"#push#{digest}")
+
+
 def active_slot(code: str) -> str:
     """Return the range key of the template's copy in use."""
     return f"active#{code}"
@@ -349,6 +394,8 @@ def expiry(moment: datetime) -> int:
     return int(moment.timestamp()) + settings().retention_days * 86_400
 
 
+Step = Callable[[TransactWrite], None]
+"""A part of a transaction."""
 CONFLICTS = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
 
 
@@ -359,9 +406,39 @@ def is_conflict(error: PutError | TransactWriteError) -> bool:
     return error.cause_response_code == "ConditionalCheckFailedException"
 
 
+def transact(*steps: Step) -> bool:
+    """Take the steps in one transaction; False, and nothing written, when one is refused."""
+    try:
+        with TransactWrite(connection=_connection()) as transaction:
+            for step in steps:
+                step(transaction)
+    except TransactWriteError as error:
+        if is_conflict(error):
+            return False
+        raise
+    return True
+
+
+def saving(item: Item, condition: Condition | None = None) -> Step:
+    """Step: write the item, over the version that was read where it has versions."""
+    return lambda transaction: transaction.save(item, condition=condition)
+
+
+def deleting(item: Item, condition: Condition | None = None) -> Step:
+    """Step: delete the item: the version that was read, unless a condition is given."""
+    return lambda transaction: transaction.delete(
+        item, condition=condition, add_version_condition=condition is None
+    )
+
+
+def requiring(condition: Condition, kind: type[Item], key: str, part: str) -> Step:
+    """Step: write nothing unless the condition holds for what is at the key."""
+    return lambda transaction: transaction.condition_check(kind, key, part, condition)
+
+
 def create_all(*items: Item) -> bool:
     """Write new items in one transaction; False, and nothing written, when one exists already."""
-    return _write_all(new=items)
+    return transact(*(saving(item, _is_new(item)) for item in items))
 
 
 def replace_all(changed: Item, *new: Item, gone: Sequence[Item] = ()) -> bool:
@@ -369,22 +446,16 @@ def replace_all(changed: Item, *new: Item, gone: Sequence[Item] = ()) -> bool:
 
     What is ``gone`` is deleted with them, whether it was there or not.
     """
-    return _write_all(new=new, changed=[changed], gone=gone)
+    added = (saving(item, _is_new(item)) for item in new)
+    return transact(*added, saving(changed), *map(deleting, gone))
 
 
-def _write_all(
-    *, new: Sequence[Item], changed: Sequence[Item] = (), gone: Sequence[Item] = ()
-) -> bool:
+def replace(changed: Item) -> bool:
+    """Write an item over the version that was read; False on a conflict."""
     try:
-        with TransactWrite(connection=_connection()) as transaction:
-            for item in new:
-                transaction.save(item, condition=_is_new(item))
-            for item in changed:
-                transaction.save(item)
-            for item in gone:
-                transaction.delete(item)
-    except TransactWriteError as error:
-        if is_conflict(error):
+        changed.save()
+    except PutError as error:
+        if is_conflict(error) or error.cause_response_code == "TransactionConflictException":
             return False
         raise
     return True

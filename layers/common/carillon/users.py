@@ -1,28 +1,20 @@
-"""Users as an application keeps them: profile, preferences, devices."""
+"""Users as an application keeps them: profile and preferences."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pynamodb.exceptions import PutError
-
-from carillon.errors import Problem, not_found, precondition_failed
-from carillon.models import (
-    PreferencesPatch,
-    PreferencesRequest,
-    PushTokenRequest,
-    UserPatch,
-    UserRequest,
-    now,
-    timestamp,
-)
+from carillon.errors import not_found, precondition_failed, too_many_writers
+from carillon.models import now, timestamp
+from carillon.people import PreferencesPatch, PreferencesRequest, UserPatch, UserRequest
 from carillon.tables import (
     Preferences,
     Profile,
-    PushDevice,
-    is_conflict,
+    Step,
+    replace,
+    requiring,
+    saving,
     tenant_key,
-    user_items,
+    transact,
 )
 
 T = TypeVar("T", Profile, Preferences)
@@ -40,6 +32,11 @@ def profile(tenant: str, user_id: str) -> Profile:
     if found is None:
         raise not_found("user", "path:user_id")
     return found
+
+
+def existing(tenant: str, user_id: str) -> Step:
+    """Step of a transaction: write nothing of a user who is not there, or no longer."""
+    return requiring(Profile.part.exists(), Profile, tenant_key(tenant, user_id), PROFILE)
 
 
 def put(
@@ -83,7 +80,6 @@ def put_preferences(
     expected: Versions = None,
 ) -> Preferences:
     """Keep the preferences; a patch changes only what it names; raises Problem (404, 412)."""
-    profile(tenant, user_id)
     partial = isinstance(request, PreferencesPatch)
     changes = request.model_dump(mode="json", exclude_unset=partial)
     written, _ = _write(
@@ -94,37 +90,6 @@ def put_preferences(
         expected,
     )
     return written
-
-
-def devices(tenant: str, user_id: str) -> list[PushDevice]:
-    """Return the user's devices; raises Problem (404) when there is no such user."""
-    items = list(user_items(tenant, user_id))
-    if not any(isinstance(item, Profile) for item in items):
-        raise not_found("user", "path:user_id")
-    return [item for item in items if isinstance(item, PushDevice)]
-
-
-def add_device(tenant: str, user_id: str, request: PushTokenRequest) -> PushDevice:
-    """Register a device, under an id made of its token; raises Problem (404)."""
-    profile(tenant, user_id)
-    device = PushDevice(
-        tenant_key(tenant, user_id),
-        "push#" + hashlib.sha256(request.fcm_token.encode()).hexdigest()[:16],
-        **request.model_dump(),
-        is_active=True,
-        created_at=timestamp(now()),
-    )
-    device.save()
-    return device
-
-
-def remove_device(tenant: str, user_id: str, device_id: str) -> None:
-    """Forget a device; raises Problem (404) when there is no such user or device."""
-    found = {device.part: device for device in devices(tenant, user_id)}
-    device = found.get(f"push#{device_id}")
-    if device is None:
-        raise not_found("push-token", "path:token_id")
-    device.delete()
 
 
 def _write(
@@ -139,21 +104,26 @@ def _write(
     ``first`` is what a new item starts from. A write that lost a race is made again over the
     winner's version, unless the caller named the version it meant.
     """
+    tenant, user_id, _ = place
     for _ in range(WRITE_ATTEMPTS):
+        if kind is Preferences:
+            profile(tenant, user_id)
         before = _get(kind, *place)
         if expected is not None and (before.version if before else 0) not in expected:
             raise precondition_failed()
-        item = before or kind(tenant_key(*place[:2]), place[2], **first)
+        item = before or kind(tenant_key(tenant, user_id), place[2], **first)
         for name, value in changes.items():
             setattr(item, name, value)
-        try:
-            item.save()
-        except PutError as error:
-            if not is_conflict(error):
-                raise
-        else:
+        if _kept(item, existing(tenant, user_id)):
             return item, before is None
-    raise Problem(409, "too-many-writers", "Others keep changing this; try again", retry_after=1)
+    raise too_many_writers()
+
+
+def _kept(item: Profile | Preferences, user: Step) -> bool:
+    if isinstance(item, Profile):
+        return replace(item)
+    # With a look at the profile: nothing is kept of a user who has been erased meanwhile.
+    return transact(saving(item), user)
 
 
 def _get(kind: type[T], tenant: str, user_id: str, part: str) -> T | None:

@@ -1,0 +1,102 @@
+"""Devices that push notifications reach: a token belongs to one user of a tenant.
+
+The device stands with its user, whose one query finds it; whose it is stands under the token
+itself, so that a token registered for somebody else is found without looking at every user.
+"""
+
+import hashlib
+
+from carillon.errors import not_found, too_many_writers
+from carillon.models import now, timestamp
+from carillon.people import PushTokenRequest
+from carillon.tables import (
+    DeviceOwner,
+    Profile,
+    PushDevice,
+    deleting,
+    owner_key,
+    saving,
+    tenant_key,
+    transact,
+    user_items,
+)
+from carillon.users import WRITE_ATTEMPTS, existing, profile
+
+OWNER = "owner"
+
+
+def devices(tenant: str, user_id: str) -> list[PushDevice]:
+    """Return the user's devices; raises Problem (404) when there is no such user."""
+    items = list(user_items(tenant, user_id))
+    if not any(isinstance(item, Profile) for item in items):
+        raise not_found("user", "path:user_id")
+    return [item for item in items if isinstance(item, PushDevice)]
+
+
+def add(tenant: str, user_id: str, request: PushTokenRequest) -> PushDevice:
+    """Register a device, under an id made of its token; raises Problem (404, 409).
+
+    It is taken from the user who had it: the app was signed out there and in here.
+    """
+    digest = _digest(request.fcm_token)
+    for _ in range(WRITE_ATTEMPTS):
+        profile(tenant, user_id)
+        owner = _owner(tenant, digest) or DeviceOwner(owner_key(tenant, digest), OWNER)
+        before = owner.user_id
+        device = _device(tenant, user_id, digest)
+        known = device.created_at
+        for name, value in request.model_dump().items():
+            setattr(device, name, value)
+        device.is_active = True
+        device.created_at = known or timestamp(now())
+        owner.user_id = user_id
+        moved = [deleting(_key(tenant, before, digest))] if before not in (None, user_id) else []
+        if transact(saving(device), saving(owner), existing(tenant, user_id), *moved):
+            return device
+    raise too_many_writers()
+
+
+def remove(tenant: str, user_id: str, device_id: str) -> None:
+    """Forget a device; raises Problem (404) when there is no such user or device."""
+    found = {device.part: device for device in devices(tenant, user_id)}
+    device = found.get(f"push#{device_id}")
+    if device is None:
+        raise not_found("push-token", "path:token_id")
+    forget(tenant, user_id, device)
+
+
+def forget(tenant: str, user_id: str, device: PushDevice) -> None:
+    """Delete a device, and that it is this user's; what has moved meanwhile stays where it is."""
+    digest = _digest(device.fcm_token)
+    theirs = DeviceOwner.user_id == user_id
+    for _ in range(WRITE_ATTEMPTS):
+        owner = _owner(tenant, digest)
+        if owner is None or owner.user_id != user_id:
+            device.delete()
+            return
+        if transact(deleting(device), deleting(owner, theirs)):
+            return
+    raise too_many_writers()
+
+
+def _owner(tenant: str, digest: str) -> DeviceOwner | None:
+    try:
+        return DeviceOwner.get(owner_key(tenant, digest), OWNER, consistent_read=True)
+    except DeviceOwner.DoesNotExist:
+        return None
+
+
+def _device(tenant: str, user_id: str, digest: str) -> PushDevice:
+    key = _key(tenant, user_id, digest)
+    try:
+        return PushDevice.get(key.key, key.part, consistent_read=True)
+    except PushDevice.DoesNotExist:
+        return key
+
+
+def _key(tenant: str, user_id: str, digest: str) -> PushDevice:
+    return PushDevice(tenant_key(tenant, user_id), f"push#{digest[:16]}")
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
