@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from cloudformation import ROOT, resources, template
 
+from carillon.idempotency import Keys, keys_of
 from carillon.models import Channel, Parts
 from carillon.settings import Settings
 
@@ -157,6 +158,23 @@ def test_what_is_shipped_is_what_is_tested(lock) -> None:
 
 def _pins(lock: Path) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
+
+
+def test_a7_functions_whose_routes_keep_answers_may_keep_them() -> None:
+    wanted = {Keys.REPLAYED, Keys.ONCE}
+    for name, function in FUNCTIONS.items():
+        events = function.get("Events", {}).values()
+        routes = [event["Properties"] for event in events if event["Type"] == "Api"]
+        keeps = any(keys_of(route["Method"], route["Path"]) in wanted for route in routes)
+        assert keeps == ("KeepFirstAnswers" in json.dumps(function)), name
+
+
+def test_g10_functions_that_answer_or_deliver_may_count() -> None:
+    for folder in ("functions/api/", "functions/channels/"):
+        for name, function in FUNCTIONS.items():
+            silent = name in ("HealthFunction", "DocsFunction")
+            if function["CodeUri"].startswith(folder) and not silent:
+                assert re.search("Count(Requests|Deliveries)", json.dumps(function)), name
 
 
 def test_no_two_routes_of_the_template_and_the_code_differ() -> None:

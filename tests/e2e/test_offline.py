@@ -137,6 +137,27 @@ def test_twenty_at_once_with_one_key_and_two_bodies_send_one_a_d03(api) -> None:
     assert len(api.arrived(notification_id)) == 1
 
 
+def test_a8_of_twenty_at_once_with_one_key_one_runs(api) -> None:
+    """The others are told to wait, or get its answer."""
+    body = {"code": f"race-{uuid.uuid4().hex[:8]}", "content": "Hello"}
+    key, start = uuid.uuid4().hex, threading.Barrier(20)
+
+    def one(_: int) -> requests.Response:
+        start.wait()
+        return api.call("POST", "/api/v1/templates", body, Idempotency_Key=key)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(one, range(20)))
+    made = [answer for answer in answers if answer.status_code == 201]
+    told = {answer.json()["code"] for answer in answers if answer not in made}
+    assert told <= {"in-progress"}
+    assert ["Idempotent-Replayed" in answer.headers for answer in made].count(False) == 1
+    assert len({answer.text for answer in made}) == 1
+    again = api.call("POST", "/api/v1/templates", body, Idempotency_Key=key)
+    assert again.text == made[0].text
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
 def test_writers_that_race_lose_nothing(api: Api) -> None:
     """Each patch names another field: all of them are there in the end."""
     assert api.call("PUT", "/api/v1/users/race", {}).status_code == 201

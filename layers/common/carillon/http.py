@@ -4,6 +4,7 @@ Success is ``{success, data, error, message, meta}``; a problem document carries
 as extensions, so one body satisfies both contracts (docs/adr/0003-one-envelope.md).
 """
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -16,9 +17,10 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from carillon import limits, metrics, openapi
+from carillon import idempotency, limits, metrics, openapi
 from carillon.bodies import check_content_type, read_body
 from carillon.errors import Fault, NotModified, Problem, not_found
+from carillon.idempotency import Keys
 from carillon.identity import Caller, Scope, authenticate
 from carillon.log import logger, trace
 from carillon.models import Answer, Meta, PageMeta
@@ -37,6 +39,7 @@ text_responses = openapi.text_responses
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ETAG = re.compile(r'"\d{1,18}"')
 _BODY_KEY = "_canonical"
+_ONCE_KEY = "_once"
 _SERVER_ERROR = 500
 
 
@@ -45,6 +48,7 @@ def api() -> APIGatewayRestResolver:
     app = APIGatewayRestResolver(enable_validation=True)
     app.exception_handler(Problem)(_problem)
     app.exception_handler(NotModified)(_not_modified)
+    app.exception_handler(idempotency.Answered)(_answered)
     app.exception_handler(RequestValidationError)(
         lambda error: _problem(invalid_request(error.errors()))
     )
@@ -80,7 +84,10 @@ def _answer(app: APIGatewayRestResolver, event: Json, context: Any) -> Json:
         event[_BODY_KEY] = read_body(event)
     except Problem as problem:
         return _refuse(problem, event)
-    return app.resolve(event, context)
+    answer = app.resolve(event, context)
+    if _ONCE_KEY in event:
+        idempotency.finish(event[_ONCE_KEY], answer)
+    return answer
 
 
 def _limited(event: Json, respond: Callable[[], Json]) -> Json:
@@ -118,7 +125,7 @@ def caller(app: APIGatewayRestResolver, scope: Scope) -> Caller:
     who = _authorized(app.current_event.raw_event)
     if who is None:
         raise _unauthorized()
-    return _with_scope(who, scope)
+    return _admitted(app, _with_scope(who, scope))
 
 
 def caller_for(app: APIGatewayRestResolver, user_id: str) -> Caller:
@@ -130,10 +137,10 @@ def caller_for(app: APIGatewayRestResolver, user_id: str) -> Caller:
     if who is None:
         raise _unauthorized()
     if Scope.SELF not in who.scopes:
-        return _with_scope(who, Scope.USERS)
+        return _admitted(app, _with_scope(who, Scope.USERS))
     if who.user_id != user_id:
         raise not_found("user", "path:user_id")
-    return who
+    return _admitted(app, who)
 
 
 def registrar(app: APIGatewayRestResolver, scope: Scope) -> Caller:
@@ -148,7 +155,21 @@ def registrar(app: APIGatewayRestResolver, scope: Scope) -> Caller:
     who = authenticate(token.strip()) if kind.lower() == "bearer" else None
     if who is None:
         raise _unauthorized()
-    return _with_scope(who, scope)
+    return _admitted(app, _with_scope(who, scope))
+
+
+def _admitted(app: APIGatewayRestResolver, who: Caller) -> Caller:
+    """Return a caller who may do this, once its idempotency key, if any, lets the request in."""
+    event = app.current_event.raw_event
+    key = app.current_event.headers.get(idempotency.HEADER)
+    keys = idempotency.keys_of(event["httpMethod"], event.get("resource") or "")
+    if key is None or keys in (Keys.OWN, Keys.IGNORED) or _ONCE_KEY in event:
+        return who
+    asked = [event["httpMethod"], event["path"], event.get("multiValueQueryStringParameters")]
+    request = json.dumps(asked).encode() + canonical_body(app)
+    left = app.lambda_context.get_remaining_time_in_millis() / 1000
+    event[_ONCE_KEY] = idempotency.begin(who, key, request, keys, left)
+    return who
 
 
 def _authorized(event: Mapping[str, Any]) -> Caller | None:
@@ -296,6 +317,12 @@ def _not_modified(found: NotModified) -> Response[None]:
     event = APIGatewayRestResolver.current_event.raw_event
     headers = {"ETag": found.etag, "X-Correlation-ID": _correlation_id(event)}
     return Response(status_code=304, headers=headers)
+
+
+def _answered(first: idempotency.Answered) -> Response[str]:
+    event = APIGatewayRestResolver.current_event.raw_event
+    again = {"X-Correlation-ID": _correlation_id(event), "Idempotent-Replayed": "true"}
+    return Response(first.status, body=first.body, headers=first.headers | again)
 
 
 def location(app: APIGatewayRestResolver, path: str) -> str:

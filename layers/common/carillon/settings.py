@@ -28,6 +28,7 @@ class Settings:
     deliveries_table: str = ""
     inbox_table: str = ""
     counters_table: str = ""
+    idempotency_table: str = ""
     topic_arn: str = ""
     queue_url: str = ""
     dead_letter_queue_url: str = ""

@@ -307,6 +307,22 @@ class InboxItem(Item):
     unread_index = UnreadIndex()
 
 
+class FirstAnswer(Item):
+    """What the first request with an idempotency key was answered; no status while it runs."""
+
+    class Meta:
+        table_name = _TableName("idempotency_table")
+
+    id = UnicodeAttribute(hash_key=True)  # of (tenant, client, user, key)
+    digest = BinaryAttribute(legacy_encoding=False)  # SHA-256 of the request
+    owner = UnicodeAttribute()  # which of its repeats runs
+    lease_until = NumberAttribute()  # epoch seconds
+    status = NumberAttribute(null=True)
+    headers = JSONAttribute(null=True)  # none when the answer is not kept
+    body = UnicodeAttribute(null=True)
+    expires_at = NumberAttribute()  # epoch seconds
+
+
 METRICS = "metrics"
 """What the counters table calls the metrics' series."""
 
@@ -461,10 +477,11 @@ def replace(changed: Item) -> bool:
     return True
 
 
-def create(item: Item) -> bool:
-    """Write a new item; False, and nothing written, when it exists already."""
+def create(item: Item, *, over: Condition | None = None) -> bool:
+    """Write a new item; False, and nothing written, when one exists, but for one like ``over``."""
+    free = _is_new(item) if over is None else _is_new(item) | over
     try:
-        item.save(condition=_is_new(item))
+        item.save(condition=free)
     except PutError as error:
         if is_conflict(error):
             return False
@@ -474,14 +491,7 @@ def create(item: Item) -> bool:
 
 def create_over_lapsed(record: Notification, at: int) -> bool:
     """Write a notification where there is none, or only one whose key has lapsed by ``at``."""
-    free = Notification.place.does_not_exist() | (Notification.idempotent_until < at)
-    try:
-        record.save(condition=free)
-    except PutError as error:
-        if is_conflict(error):
-            return False
-        raise
-    return True
+    return create(record, over=Notification.idempotent_until < at)
 
 
 def user_items(tenant: str, user_id: str) -> Iterator[UserItem]:
