@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -57,11 +58,13 @@ def channel_spelling(value: object) -> object:
     return "inapp" if value in ("in_app", "in-app") else value
 
 
+_PRIORITIES = {"low": 2, "normal": 5, "high": 8, "critical": 10}
+
+
 def _priority_word(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("a number from 1 to 10, or low, normal, high, critical")  # noqa: TRY004
-    words = {"low": 2, "normal": 5, "high": 8, "critical": 10}
-    return words.get(value, value) if isinstance(value, str) else value
+    return _PRIORITIES.get(value, value) if isinstance(value, str) else value
 
 
 def _number_as_text(value: object) -> object:
@@ -89,7 +92,15 @@ UserId = Annotated[
 ]
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")]
 VersionNumber = Annotated[int, Field(ge=1, le=99_999)]
-Priority = Annotated[int, BeforeValidator(_priority_word), Field(ge=1, le=10)]
+Priority = Annotated[
+    int,
+    BeforeValidator(_priority_word),
+    Field(ge=1, le=10),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10}, {"enum": list(_PRIORITIES)}]},
+        mode="validation",
+    ),
+]
 # One line that shows something: no control characters, no line breaks of Unicode's.
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 Line = Annotated[
