@@ -54,7 +54,7 @@ def free_ports() -> Ports:
 
 
 @contextmanager
-def running(
+def running(  # noqa: PLR0913 - each has a default, and a caller names it
     ports: Ports | None = None,
     *,
     state: Path = STATE,

@@ -44,7 +44,7 @@ class ClientRequest(Strict):
 class ClientPatch(Strict):
     """PATCH /clients/{client_id}: ``service_name`` or ``notification_types``, or both."""
 
-    service_name: Line = ""
+    service_name: Line = Field(default_factory=str)  # none in the schema: it would not fit
     notification_types: NotificationTypes = Field(default=[])
 
 
