@@ -14,9 +14,12 @@ import boto3
 import pytest
 from cloudformation import resources
 from moto import mock_aws
+from providers import Provider, Send
 
+from carillon.delivery import consumer
 from carillon.identity import APPLICATION
 from carillon.models import Channel
+from carillon.settings import settings
 
 Json = dict[str, Any]
 ADMIN_TOKEN = "nk_admin_" + "a" * 43  # as in events/clients-register.json
@@ -230,54 +233,6 @@ ADMIN_CALLER = {"client_id": "admin", "tenant": "default", "scope": "admin ops u
 
 
 @pytest.fixture
-def api(cloud: Cloud, call: Call, sample: Callable[[str], Json]) -> Callable[..., Reply]:
-    """Return a caller of any route by its method and path, for the caller whose context is told."""
-
-    def api(
-        method: str,
-        path: str,
-        body: Json | None = None,
-        caller: Mapping[str, str] | None = APPLICATION_CALLER,
-        **headers: str,
-    ) -> Reply:
-        path, _, query = path.partition("?")
-        event = sample("users-put") | {"httpMethod": method, "path": path}
-        event["requestContext"].pop("authorizer")
-        return call(
-            import_module(served_by(method, path)),
-            event,
-            raw="" if body is None else json.dumps(body),
-            headers={name.replace("_", "-"): value for name, value in headers.items()},
-            query=dict(parse_qsl(query)),
-            caller=caller,
-        )
-
-    return api
-
-
-def served_by(method: str, path: str) -> str:
-    """Return the module that template.yaml sends a request to."""
-    for verb, pattern, module in _routes():
-        if verb == method and re.fullmatch(pattern, path):
-            return module
-    raise AssertionError(f"template.yaml has no route {method} {path}")
-
-
-@cache
-def _routes() -> list[tuple[str, str, str]]:
-    return [
-        (
-            event["Properties"]["Method"],
-            re.sub(r"\{\w+\}", "[^/]+", event["Properties"]["Path"]),
-            f"{function['CodeUri'].replace('/', '.')}.handler",
-        )
-        for function in resources("AWS::Serverless::Function").values()
-        for event in function.get("Events", {}).values()
-        if event["Type"] == "Api"
-    ]
-
-
-@pytest.fixture
 def context() -> Context:
     return Context()
 
@@ -306,3 +261,116 @@ def send(prepared: Cloud, call: Call, sample: Callable[[str], Json]) -> Callable
         return call(handler, event, body=body | (_change or {}), **how)
 
     return send
+
+
+class Ask(Protocol):
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = ...,
+        *,
+        query: Mapping[str, str] | None = ...,
+        headers: Mapping[str, str] | None = ...,
+        caller: Mapping[str, str] | None = ...,
+    ) -> Reply: ...
+
+
+@pytest.fixture
+def ask(call: Call, sample: Callable[[str], Json]) -> Ask:
+    """Return a caller of any route by its method and path; ``caller`` None means nobody."""
+
+    def send(
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        caller: Mapping[str, str] | None = APPLICATION_CALLER,
+    ) -> Reply:
+        resource, parameters, module = served_by(method, path)
+        event = sample("users-put") | {
+            "httpMethod": method,
+            "resource": resource,
+            "path": path,
+            "pathParameters": parameters or None,
+        }
+        event["requestContext"] |= {"resourcePath": resource, "httpMethod": method}
+        del event["requestContext"]["authorizer"]
+        raw = "" if body is None else json.dumps(body)
+        handler = import_module(module)
+        return call(handler, event, raw=raw, query=query, headers=headers or {}, caller=caller)
+
+    return send
+
+
+@pytest.fixture
+def api(ask: Ask) -> Callable[..., Reply]:
+    """Return the same with the query in the path and the headers as keywords."""
+
+    def api(
+        method: str,
+        path: str,
+        body: Any = None,
+        caller: Mapping[str, str] | None = APPLICATION_CALLER,
+        **headers: str,
+    ) -> Reply:
+        path, _, query = path.partition("?")
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        told = dict(parse_qsl(query)) or None
+        return ask(method, path, body, query=told, headers=named, caller=caller)
+
+    return api
+
+
+def served_by(method: str, path: str) -> tuple[str, dict[str, str], str]:
+    """Return the template's resource for a path, its parameters, and the function's module."""
+    for verb, resource, module in _routes():
+        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", resource)
+        if verb == method and (match := re.fullmatch(pattern, path)):
+            return resource, match.groupdict(), module
+    raise AssertionError(f"template.yaml has no route {method} {path}")
+
+
+@cache
+def _routes() -> list[tuple[str, str, str]]:
+    found = [
+        (
+            event["Properties"]["Method"],
+            event["Properties"]["Path"],
+            f"{function['CodeUri'].replace('/', '.')}.handler",
+        )
+        for function in resources("AWS::Serverless::Function").values()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "Api"
+    ]
+    # A literal step wins over a parameter, as in API Gateway.
+    return sorted(found, key=lambda route: route[1].replace("{", "~"))
+
+
+Deliver = Callable[..., Provider]
+
+
+@pytest.fixture
+def deliver(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, context: Context) -> Deliver:
+    """Return a worker of one channel: it takes what the queue holds, and each again if it must."""
+
+    def work(channel: str, does: Send | None = None) -> Provider:
+        monkeypatch.setenv("QUEUE_URL", cloud.queues[channel])
+        monkeypatch.setenv("DEAD_LETTER_QUEUE_URL", cloud.dead_letters[channel])
+        settings.cache_clear()
+        provider = Provider(does) if does else Provider()
+        records = [
+            {
+                "messageId": message["MessageId"],
+                "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"],
+                "attributes": message["Attributes"],
+            }
+            for message in cloud.published(channel)
+        ]
+        consumer(Channel(channel), provider)({"Records": records}, context)
+        return provider
+
+    return work

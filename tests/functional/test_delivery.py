@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from providers import Provider, failing
 
 from carillon import delivery, templates
 from carillon.delivery import Outgoing, Sent, consumer
@@ -18,25 +19,6 @@ from carillon.tables import Delivery, Template
 from functions.channels.inapp import handler as inapp
 
 Json = dict[str, Any]
-
-
-@dataclass
-class Provider:
-    """Stands for a channel's ``send``: counts calls and does what the test says."""
-
-    does: Callable[[Outgoing], Sent] = lambda _: Sent("fake", "id-1")
-    calls: list[Outgoing] = field(default_factory=list)
-
-    def __call__(self, outgoing: Outgoing) -> Sent:
-        self.calls.append(outgoing)
-        return self.does(outgoing)
-
-
-def failing(failure: Failure, retry_after: float | None = None) -> Callable[[Outgoing], Sent]:
-    def fail(out: Outgoing) -> Sent:
-        raise ProviderError(failure, "code-1", f"no to {out.address}", retry_after=retry_after)
-
-    return fail
 
 
 @pytest.fixture
