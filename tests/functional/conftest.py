@@ -277,7 +277,7 @@ class Ask(Protocol):
 
 
 @pytest.fixture
-def ask(call: Call, sample: Callable[[str], Json]) -> Ask:
+def ask(cloud: Cloud, call: Call, sample: Callable[[str], Json]) -> Ask:
     """Return a caller of any route by its method and path; ``caller`` None means nobody."""
 
     def send(
