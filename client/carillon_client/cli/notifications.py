@@ -1,0 +1,140 @@
+"""``carillon send``, ``status``."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.live import Live
+
+from carillon_client.cli import views
+from carillon_client.cli.session import Exit, Session, command, plain
+from carillon_client.cli.values import Var, Vars, variables
+from carillon_client.models import Accepted, NotificationStatus, To
+
+CHANNEL_OF = {"email": "email", "phone": "sms", "push_token": "push"}
+
+Channels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channel", "-c", help="email, sms, push or inapp; repeat it for more. [from the address]"
+    ),
+]
+Timeout = Annotated[float, typer.Option(help="Seconds to wait.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the tree."""
+    for each in (send, status):
+        command(app)(each)
+
+
+def send(  # noqa: PLR0913 - the fields of a notification
+    session: Session,
+    *,
+    user: Annotated[str | None, typer.Option(help="The user it is for.")] = None,
+    to_email: Annotated[str | None, typer.Option(help="An email address.")] = None,
+    to_phone: Annotated[str | None, typer.Option(help="A phone number, as +14155552671.")] = None,
+    to_push_token: Annotated[str | None, typer.Option(help="A device's FCM token.")] = None,
+    channel: Channels = None,
+    template: Annotated[str | None, typer.Option("--template", "-t", help="Its code.")] = None,
+    var: Var = None,
+    vars_file: Vars = None,
+    locale: Annotated[str | None, typer.Option(help="The template's language.")] = None,
+    message: Annotated[str | None, typer.Option("--message", "-m", help="The text.")] = None,
+    title: Annotated[str | None, typer.Option(help="The text's heading.")] = None,
+    category: Annotated[str | None, typer.Option(help="What users opt out of.")] = None,
+    priority: Annotated[
+        str | None, typer.Option(help="1 to 10, or low, normal, high, critical.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: sent again, it is still one.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until every delivery ended.")] = False,
+    timeout: Timeout = 60,
+) -> None:
+    """Send one notification, to a user or to addresses."""
+    to = _addresses(to_email, to_phone, to_push_token)
+    accepted = session.client.send(
+        user_id=user,
+        to=to or None,
+        channels=channel or [CHANNEL_OF[kind] for kind in to],
+        template_code=template,
+        variables=variables(var, vars_file),
+        locale=locale,
+        message=message,
+        title=title,
+        category=category,
+        priority=int(priority) if priority and priority.isdecimal() else priority,
+        idempotency_key=key,
+    )
+    if wait:
+        _follow(session, accepted.notification_id, timeout, watch=False)
+    else:
+        _show(session, accepted)
+
+
+def status(
+    session: Session,
+    notification_id: Annotated[str, typer.Argument(metavar="ID")],
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Until all ended.")] = False,
+    timeout: Timeout = 60,
+) -> None:
+    """Show where a notification and each of its deliveries stands."""
+    if watch:
+        _follow(session, notification_id, timeout, watch=True)
+    else:
+        found = session.client.get(notification_id)
+        session.show(found, views.notification(found))
+
+
+def _addresses(email: str | None, phone: str | None, push_token: str | None) -> To:
+    to: To = {}
+    if email:
+        to["email"] = email
+    if phone:
+        to["phone"] = phone
+    if push_token:
+        to["push_token"] = push_token
+    return to
+
+
+def _show(session: Session, accepted: Accepted) -> None:
+    rows = [(each.channel, views.state(each.status), each.reason) for each in accepted.deliveries]
+    again = "  (accepted before, under this key)" if accepted.replayed else ""
+    session.show(
+        accepted,
+        f"{accepted.notification_id}  {accepted.status}{again}",
+        views.table(("channel", "state", "why"), rows),
+    )
+
+
+def _follow(session: Session, notification_id: str, timeout: float, *, watch: bool) -> None:
+    """Show each state until the last, or the last alone; exit 1 when something did not arrive."""
+    if not session.as_json:
+        last = _draw_each(session, notification_id, timeout)
+    elif watch:
+        last = _print_each(session, notification_id, timeout)
+    else:
+        last = session.client.wait(notification_id, timeout)
+        session.show(last)
+    if last.undelivered:
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _draw_each(session: Session, notification_id: str, timeout: float) -> NotificationStatus:
+    """Draw each state over the one before; return the last."""
+    with Live(console=session.out, auto_refresh=False) as live:
+        for seen in session.client.watch(notification_id, timeout):
+            live.update(views.notification(seen), refresh=True)
+    return seen
+
+
+def _print_each(session: Session, notification_id: str, timeout: float) -> NotificationStatus:
+    """Print a line for each state that differs from the one before; return the last."""
+    before = ""
+    for seen in session.client.watch(notification_id, timeout):
+        line = json.dumps(plain(seen))
+        if line != before:
+            session.show(seen)
+        before = line
+    return seen

@@ -1,0 +1,123 @@
+"""``carillon user`` and ``carillon prefs``."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from carillon_client.cli import views
+from carillon_client.cli.session import Session, command
+from carillon_client.models import Preferences, User
+
+group = typer.Typer(no_args_is_help=True)
+preferences = typer.Typer(no_args_is_help=True)
+
+UserId = Annotated[str, typer.Argument(metavar="USER")]
+Choices = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A channel, a category, or category:channel; repeatable."),
+]
+CHANNELS = ("email", "sms", "push", "inapp")
+
+
+@command(group)
+def put(  # noqa: PLR0913 - the fields of a profile
+    session: Session,
+    user_id: UserId,
+    *,
+    email: Annotated[str | None, typer.Option()] = None,
+    phone: Annotated[str | None, typer.Option(help="As +14155552671.")] = None,
+    full_name: Annotated[str | None, typer.Option()] = None,
+    locale: Annotated[str | None, typer.Option(help="As en-GB.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="As Europe/London.")] = None,
+) -> None:
+    """Create a user, or replace the whole profile."""
+    _show(
+        session,
+        session.client.put_user(
+            user_id,
+            email=email,
+            phone=phone,
+            full_name=full_name,
+            locale=locale,
+            timezone=timezone,
+        ),
+    )
+
+
+@command(group)
+def show(session: Session, user_id: UserId) -> None:
+    """Show a user's profile."""
+    _show(session, session.client.get_user(user_id))
+
+
+@command(preferences, "show")
+def show_preferences(session: Session, user_id: UserId) -> None:
+    """Show what a user wants."""
+    _show_preferences(session, session.client.get_preferences(user_id))
+
+
+@command(preferences, "set")
+def set_preferences(
+    session: Session, user_id: UserId, on: Choices = None, off: Choices = None
+) -> None:
+    """Turn channels and categories on or off; what is not named stays."""
+    kept = session.client.get_preferences(user_id)
+    channels, categories = dict(kept.channels), dict(kept.categories)
+    for names, answer in ((on, True), (off, False)):
+        for name in names or []:
+            _choose(channels, categories, name, answer=answer)
+    changed = session.client.put_preferences(
+        user_id, channels=channels, categories=categories, if_match=kept.etag
+    )
+    _show_preferences(session, changed)
+
+
+def _choose(
+    channels: dict[str, bool], categories: dict[str, Any], name: str, *, answer: bool
+) -> None:
+    category, _, channel = name.partition(":")
+    if name in CHANNELS:
+        channels[name] = answer
+    elif channel:
+        before = categories.get(category, {})
+        each = before if isinstance(before, dict) else dict.fromkeys(CHANNELS, before)
+        categories[category] = each | {channel: answer}
+    else:
+        categories[name] = answer
+
+
+def _show(session: Session, user: User) -> None:
+    session.show(user, _profile(user))
+
+
+def _profile(user: User) -> Table:
+    return views.pairs(
+        [
+            ("user", user.user_id),
+            ("email", user.email),
+            ("phone", user.phone),
+            ("name", user.full_name),
+            ("locale", user.locale),
+            ("timezone", user.timezone),
+            ("attributes", json.dumps(user.attributes) if user.attributes else None),
+            ("created", views.moment(user.created_at)),
+            ("updated", views.moment(user.updated_at)),
+        ]
+    )
+
+
+def _show_preferences(session: Session, kept: Preferences) -> None:
+    rows = [("channel", name, _word(answer)) for name, answer in kept.channels.items()]
+    for name, answer in kept.categories.items():
+        if isinstance(answer, dict):
+            rows += [("category", f"{name}:{each}", _word(says)) for each, says in answer.items()]
+        else:
+            rows.append(("category", name, _word(answer)))
+    nothing = "Nothing is turned off: everything is wanted."
+    session.show(kept, views.table(("", "name", "wanted"), rows) if rows else nothing)
+
+
+def _word(answer: bool) -> str:
+    return "on" if answer else "off"

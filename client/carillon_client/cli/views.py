@@ -1,0 +1,66 @@
+"""What people read: tables that fold rather than cut, states in colours."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from rich.table import Table
+from rich.text import Text
+
+from carillon_client.models import (
+    ARRIVED_STATES,
+    UNDELIVERED_STATES,
+    DeliveryStatus,
+    NotificationStatus,
+)
+
+Cell = str | Text | None
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
+    """Return a table without lines; nothing in it is cut off."""
+    drawn = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*[cell if isinstance(cell, Text) else Text(cell or "") for cell in row])
+    return drawn
+
+
+def pairs(values: Iterable[tuple[str, Cell]]) -> Table:
+    """Return names and values, one per line; those without a value are left out."""
+    drawn = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    drawn.add_column(style="dim", no_wrap=True)
+    drawn.add_column(overflow="fold")
+    for name, value in values:
+        if value:
+            drawn.add_row(name, value if isinstance(value, Text) else Text(value))
+    return drawn
+
+
+def moment(when: datetime | None) -> str:
+    """Return a time in UTC, to the second."""
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if when else ""
+
+
+def state(name: str) -> Text:
+    """Return a state in its colour."""
+    good = ARRIVED_STATES | {"completed"}
+    bad = UNDELIVERED_STATES | {"partially_failed"}
+    return Text(name, style="green" if name in good else "red" if name in bad else "yellow")
+
+
+def notification(status: NotificationStatus) -> Table:
+    """Return where a notification and each of its deliveries stands."""
+    drawn = Table.grid()
+    drawn.add_row(Text.assemble(status.notification_id, "  ", state(status.status)))
+    columns = ("channel", "to", "state", "tries", "provider", "why")
+    drawn.add_row(table(columns, map(_delivery, status.deliveries)))
+    return drawn
+
+
+def _delivery(one: DeliveryStatus) -> Sequence[Cell]:
+    why = one.reason or (f"{one.error.code} {one.error.message}" if one.error else "")
+    if one.possible_duplicate:
+        why = f"{why} (may have been sent twice)".lstrip()
+    tries = str(one.attempts) if one.attempts else ""
+    return one.channel, one.to, state(one.status), tries, one.provider, why

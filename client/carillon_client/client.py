@@ -1,0 +1,68 @@
+"""The two clients. They differ in waiting alone; all else is said once, in their operations."""
+
+from collections.abc import AsyncIterator, Iterator
+
+from carillon_client.access import Access
+from carillon_client.errors import NotEnded
+from carillon_client.models import NotificationStatus
+from carillon_client.notifications import Notifications
+from carillon_client.retries import polls
+from carillon_client.templates import Templates
+from carillon_client.transport import Async, Sync
+from carillon_client.users import Users
+
+WAIT = 60.0
+
+
+class Carillon(Notifications, Users, Templates, Access, Sync):
+    """A client of the API at ``base_url``; use it with ``with``, or ``close`` it.
+
+    Args:
+        base_url: Where the API is, before ``/api/v1``.
+        token: An API token or a user's access token; never shown in a repr or a log.
+        timeout: Seconds for an answer.
+        retries: How often a request is tried again (retries.py says which, and when).
+        correlation_id: Sent with every request, and found in the service's logs.
+        transport: Another httpx transport.
+        sleep: What waits between two tries.
+    """
+
+    def watch(self, notification_id: str, timeout: float = WAIT) -> Iterator[NotificationStatus]:
+        """Yield where a notification stands until it ended; raises NotEnded."""
+        for pause in polls(timeout):
+            status = self.get(notification_id)
+            yield status
+            if status.ended:
+                return
+            self._sleep(pause)
+        raise NotEnded(status)
+
+    def wait(self, notification_id: str, timeout: float = WAIT) -> NotificationStatus:
+        """Return the notification when every delivery ended; raises NotEnded."""
+        return list(self.watch(notification_id, timeout))[-1]
+
+
+class AsyncCarillon(Notifications, Users, Templates, Access, Async):
+    """The same for asyncio: methods are awaited, lists iterated with ``async for``."""
+
+    async def watch(
+        self,
+        notification_id: str,
+        timeout: float = WAIT,  # noqa: ASYNC109 - as Carillon.watch
+    ) -> AsyncIterator[NotificationStatus]:
+        """Yield where a notification stands until it ended; raises NotEnded."""
+        for pause in polls(timeout):
+            status = await self.get(notification_id)
+            yield status
+            if status.ended:
+                return
+            await self._sleep(pause)
+        raise NotEnded(status)
+
+    async def wait(
+        self,
+        notification_id: str,
+        timeout: float = WAIT,  # noqa: ASYNC109 - as Carillon.wait
+    ) -> NotificationStatus:
+        """Return the notification when every delivery ended; raises NotEnded."""
+        return [status async for status in self.watch(notification_id, timeout)][-1]

@@ -1,0 +1,237 @@
+"""What the API answers, as frozen dataclasses.
+
+Each keeps the JSON it was made of in ``raw``: a field that a newer API adds is there at once.
+Times are aware datetimes in UTC. Whatever holds a secret keeps it out of its repr.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from types import NoneType, UnionType
+from typing import Any, Self, TypedDict, get_args, get_origin, get_type_hints
+
+Json = dict[str, Any]
+
+OPEN_STATES = frozenset({"queued", "scheduled", "sending", "retrying"})
+"""A delivery in any other state has ended."""
+ARRIVED_STATES = frozenset({"sent", "delivered"})
+UNDELIVERED_STATES = frozenset({"failed", "dead_lettered", "unknown", "expired", "cancelled"})
+"""Ended, and not because the user wanted it so."""
+
+
+class To(TypedDict, total=False):
+    """Addresses given with a notification; they win over the user's own."""
+
+    email: str
+    phone: str
+    push_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """Made of a JSON object by its fields' types; what it does not know stays in ``raw``."""
+
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], **more: Any) -> Self:
+        """Return the model of a JSON object; raises KeyError, TypeError, ValueError."""
+        hints = get_type_hints(cls)
+        known = {
+            each.name: _value(hints[each.name], data[each.name])
+            for each in fields(cls)
+            if each.name in data and each.name != "raw"
+        }
+        return cls(raw=data, **known | more)
+
+
+def _value(hint: Any, value: Any) -> Any:
+    """Return JSON as the type a field is declared with."""
+    if get_origin(hint) is UnionType:
+        if value is None:
+            return None
+        (hint,) = (each for each in get_args(hint) if each is not NoneType)
+    if get_origin(hint) is list:
+        return [_value(get_args(hint)[0], each) for each in value]
+    if isinstance(hint, type) and issubclass(hint, Model):
+        return hint.of(value)
+    return datetime.fromisoformat(value) if hint is datetime else value
+
+
+# --- notifications --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedDelivery(Model):
+    """What was decided for one channel; ``reason`` says why it is withheld."""
+
+    channel: str
+    status: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted(Model):
+    """An accepted notification; ``replayed`` when its key had been accepted before."""
+
+    notification_id: str
+    request_id: str
+    status: str
+    deliveries: list[AcceptedDelivery]
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryError(Model):
+    """Why the latest attempt failed; ``failure`` is its class."""
+
+    code: str
+    message: str
+    failure: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryStatus(Model):
+    """Where one delivery stands; push has one per device."""
+
+    channel: str
+    target: str
+    status: str
+    to: str | None = None
+    reason: str | None = None
+    attempts: int = 0
+    provider: str | None = None
+    provider_message_id: str | None = None
+    possible_duplicate: bool = False
+    error: DeliveryError | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will be tried."""
+        return self.status not in OPEN_STATES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationStatus(Model):
+    """A notification and all of its deliveries."""
+
+    notification_id: str
+    request_id: str
+    status: str
+    category: str
+    priority: int
+    created_at: datetime
+    deliveries: list[DeliveryStatus]
+    user_id: str | None = None
+    template_code: str | None = None
+    template_version: int | None = None
+    locale: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will be tried on any channel."""
+        return all(delivery.ended for delivery in self.deliveries)
+
+    @property
+    def undelivered(self) -> list[DeliveryStatus]:
+        """The deliveries that ended otherwise than sent, though the user wanted them."""
+        return [each for each in self.deliveries if each.status in UNDELIVERED_STATES]
+
+
+# --- users ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User(Model):
+    """A user's profile; ``etag`` is for ``if_match``."""
+
+    user_id: str
+    created_at: datetime
+    updated_at: datetime
+    email: str | None = None
+    phone: str | None = None
+    full_name: str | None = None
+    locale: str | None = None
+    timezone: str | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences(Model):
+    """What a user wants; a channel or category not named is wanted."""
+
+    channels: dict[str, bool]
+    categories: dict[str, Any]
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushToken(Model):
+    """A registered device."""
+
+    id: str
+    platform: str
+    is_active: bool
+    created_at: datetime
+    fcm_token: str = field(repr=False)
+    device_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxEntry(Model):
+    """One in-app notification."""
+
+    notification_id: str
+    title: str
+    body: str
+    category: str
+    created_at: datetime
+    action_url: str | None = None
+
+
+# --- templates ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template(Model):
+    """A version of a template: its parts by locale and channel."""
+
+    code: str
+    version: int
+    language: str
+    locales: dict[str, dict[str, dict[str, Any]]]
+    created_at: datetime
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateVersion(Model):
+    """A version in a template's history."""
+
+    version: int
+    languages: list[str]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered(Model):
+    """What a version of a template says, by channel."""
+
+    code: str
+    version: int
+    locale: str
+    parts: dict[str, dict[str, Any]]
+
+
+# --- access ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration(Model):
+    """A new client; its token is shown only this once."""
+
+    client_id: str
+    api_token: str = field(repr=False)
