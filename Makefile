@@ -95,6 +95,7 @@ lint: $(VENV)/dev/.ready $(VENV)/tools/.ready ## ruff, import rules, cfn-lint an
 	@$(DEV)/ruff check
 	@$(DEV)/ruff format --check
 	@PYTHONPATH=.:layers/common $(DEV)/lint-imports
+	@cd client && $(DEV)/lint-imports
 	@$(TOOLS)/cfn-lint
 	@$(SAM) validate --lint
 

@@ -294,15 +294,22 @@ def _reply(response: httpx.Response) -> Reply:
 def _refusal(response: httpx.Response) -> Exception:
     body = _json(response)
     problem = body if isinstance(body, dict) else {}
-    faults = [Fault(each["pointer"], each["message"]) for each in problem.get("errors") or []]
+    detail = problem.get("detail")
     return kind_of(response.status_code)(
         response.status_code,
-        problem.get("code") or "",
-        problem.get("detail") or response.reason_phrase or "Refused",
-        errors=faults,
+        str(problem.get("code") or ""),
+        detail if isinstance(detail, str) else response.reason_phrase,
+        errors=list(_faults(problem.get("errors"))),
         correlation_id=response.headers.get("X-Correlation-ID") or problem.get("correlation_id"),
         retry_after=_seconds(response.headers.get("Retry-After", "")),
     )
+
+
+def _faults(errors: Any) -> Iterator[Fault]:
+    # Who refuses may be a proxy in between, whose JSON is anything.
+    for each in errors if isinstance(errors, list) else []:
+        if isinstance(each, dict) and "pointer" in each:
+            yield Fault(str(each["pointer"]), str(each.get("message", "")))
 
 
 def _json(response: httpx.Response) -> Any:

@@ -11,4 +11,4 @@ def main() -> None:
         if error.name not in ("rich", "typer"):
             raise
         sys.exit("The command line needs more: pip install 'carillon-client[cli]'")
-    app()
+    app(prog_name="carillon")

@@ -16,7 +16,9 @@ CHANNEL_OF = {"email": "email", "phone": "sms", "push_token": "push"}
 Channels = Annotated[
     list[str] | None,
     typer.Option(
-        "--channel", "-c", help="email, sms, push or inapp; repeat it for more. [from the address]"
+        "--channel",
+        "-c",
+        help="email, sms, push or inapp; repeatable. An address names its own.",
     ),
 ]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait.")]
@@ -100,7 +102,7 @@ def _addresses(email: str | None, phone: str | None, push_token: str | None) -> 
 
 def _show(session: Session, accepted: Accepted) -> None:
     rows = [(each.channel, views.state(each.status), each.reason) for each in accepted.deliveries]
-    again = "  (accepted before, under this key)" if accepted.replayed else ""
+    again = "  (accepted before)" if accepted.replayed else ""
     session.show(
         accepted,
         f"{accepted.notification_id}  {accepted.status}{again}",
@@ -122,7 +124,11 @@ def _follow(session: Session, notification_id: str, timeout: float, *, watch: bo
 
 
 def _draw_each(session: Session, notification_id: str, timeout: float) -> NotificationStatus:
-    """Draw each state over the one before; return the last."""
+    """Draw each state over the one before; return the last. A file gets the last alone."""
+    if not session.out.is_terminal:
+        seen = session.client.wait(notification_id, timeout)
+        session.show(seen, views.notification(seen))
+        return seen
     with Live(console=session.out, auto_refresh=False) as live:
         for seen in session.client.watch(notification_id, timeout):
             live.update(views.notification(seen), refresh=True)

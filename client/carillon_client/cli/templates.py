@@ -129,7 +129,8 @@ def _push(session: Session, source: Source, *, dry_run: bool) -> dict[str, Any]:
     """Push one template, saying what is done as it is done."""
     planned = sync.plan(session.client, source)
     if not session.as_json:
-        session.out.print(*_coloured(planned.diff()), sep="\n", end="")
+        for line in planned.diff():
+            session.out.print(Text(line, style=STYLES.get(line[:1], "")), soft_wrap=True)
     made = None if dry_run else sync.push(session.client, planned)
     outcome = _outcome(planned, made, dry_run=dry_run)
     if not session.as_json:
@@ -154,11 +155,6 @@ def _outcome(planned: sync.Plan, made: Template | None, *, dry_run: bool) -> str
     if made is None or planned.used is None:
         return "created"
     return f"version {planned.used.version} -> {made.version}"
-
-
-def _coloured(lines: Iterator[str]) -> Iterator[Text]:
-    for line in lines:
-        yield Text(line, style=STYLES.get(line[:1], ""))
 
 
 def _channels(template: Template) -> str:

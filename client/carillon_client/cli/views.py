@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -49,13 +50,13 @@ def state(name: str) -> Text:
     return Text(name, style="green" if name in good else "red" if name in bad else "yellow")
 
 
-def notification(status: NotificationStatus) -> Table:
+def notification(status: NotificationStatus) -> Group:
     """Return where a notification and each of its deliveries stands."""
-    drawn = Table.grid()
-    drawn.add_row(Text.assemble(status.notification_id, "  ", state(status.status)))
     columns = ("channel", "to", "state", "tries", "provider", "why")
-    drawn.add_row(table(columns, map(_delivery, status.deliveries)))
-    return drawn
+    return Group(
+        Text.assemble(status.notification_id, "  ", state(status.status)),
+        table(columns, map(_delivery, status.deliveries)),
+    )
 
 
 def _delivery(one: DeliveryStatus) -> Sequence[Cell]:

@@ -1,0 +1,182 @@
+"""Both clients have one surface, and it is the API's."""
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import carillon_client
+from carillon_client import AsyncCarillon, Carillon, errors
+from carillon_client.calls import PREFIX, Call
+from carillon_client.transport import Method
+
+ROOT = Path(__file__).parent.parent.parent
+OPENAPI = json.loads((ROOT / "functions/api/docs/openapi.json").read_text())
+
+# Routes no client method calls, and why.
+WITHOUT_METHOD: dict[str, str] = {}
+
+# A value for each parameter a method has, by its name.
+SAMPLES: dict[str, Any] = {
+    "attributes": {"plan": "gold"},
+    "categories": {"news": {"sms": False}},
+    "category": "orders",
+    "changes": {"full_name": None},
+    "channel": "sms",
+    "channels": ["sms"],
+    "code": "hello",
+    "content": None,
+    "device_id": "phone-1",
+    "email": "ada@example.com",
+    "fcm_token": "device-of-ada",
+    "full_name": "Ada King",
+    "idempotency_key": "welcome",
+    "if_match": '"1"',
+    "language": "en",
+    "limit": 10,
+    "locale": "en-GB",
+    "message": None,
+    "metadata": {"order": 1},
+    "notification_id": "ntf_1",
+    "notification_types": [{"name": "orders", "description": "What was bought"}],
+    "parts": {"sms": {"text": "Hi"}},
+    "phone": "+14155552671",
+    "platform": "ios",
+    "priority": 8,
+    "service_name": "shop",
+    "template_code": "hello",
+    "tenant": "default",
+    "timezone": "Europe/London",
+    "title": None,
+    "to": {"email": "ada@example.com", "phone": "+14155552671", "push_token": "d"},
+    "token_id": "0123456789abcdef",
+    "user_id": "ada",
+    "variables": {"name": "Ada"},
+    "version": 2,
+}
+# The same name, another value.
+ELSEWHERE = {
+    ("put_preferences", "channels"): {"sms": False},
+    ("patch_preferences", "channels"): {"sms": False},
+}
+
+
+def _methods() -> Iterator[tuple[str, Method[..., Any]]]:
+    for name, found in inspect.getmembers_static(Carillon):
+        if isinstance(found, Method):
+            yield name, found
+
+
+METHODS = dict(_methods())
+
+
+def _call(name: str) -> Call[Any]:
+    """What a method asks for when it is given everything it takes."""
+    told = {each: ELSEWHERE.get((name, each), SAMPLES[each]) for each in _parameters(name)}
+    return METHODS[name].build(**told)
+
+
+def _parameters(name: str) -> list[str]:
+    return list(METHODS[name].signature.parameters)
+
+
+def _operation(name: str) -> tuple[str, str]:
+    call = _call(name)
+    return call.method, PREFIX + call.route
+
+
+def _described() -> set[tuple[str, str]]:
+    return {
+        (method.upper(), path)
+        for path, methods in OPENAPI["paths"].items()
+        for method in methods
+        if path.startswith(f"{PREFIX}/")
+    }
+
+
+def _blank(operation: tuple[str, str]) -> tuple[str, str]:
+    return operation[0], re.sub(r"\{\w+\}", "{}", operation[1])
+
+
+def test_i3_every_route_of_the_api_has_a_method_and_every_method_a_route() -> None:
+    called = {_blank(_operation(name)) for name in METHODS}
+    described = {_blank(each) for each in _described()}
+    excused = {tuple(each.split(" ")) for each in WITHOUT_METHOD}
+    assert called - described == set()
+    assert described - called == {_blank(each) for each in excused}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_sends_what_its_route_takes(name) -> None:
+    call = _call(name)
+    path = next(
+        path
+        for path, methods in OPENAPI["paths"].items()
+        if call.method.lower() in methods
+        and _blank(("", path)) == _blank(("", PREFIX + call.route))
+    )
+    described = OPENAPI["paths"][path][call.method.lower()]
+    parameters = {each["name"] for each in described.get("parameters", []) if each["in"] == "query"}
+    assert set(call.query) <= parameters
+    if "requestBody" in described:
+        schema = described["requestBody"]["content"]["application/json"]["schema"]
+        # One of content and parts, message and template: the samples give one.
+        jsonschema.Draft202012Validator(
+            schema | {"components": OPENAPI["components"]},
+        ).validate(json.loads(json.dumps(call.body)))
+    else:
+        assert call.body is None
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_name_in_a_path_cannot_leave_its_place(name) -> None:
+    call = _call(name)
+    odd = dict.fromkeys(call.names, "a/../b?c#d%")
+    path = Call(call.method, call.route, call.read, odd).path
+    assert path.count("/") == call.route.count("/")
+    assert not set("?#") & set(path)
+
+
+def test_i3_both_clients_have_the_same_methods_with_the_same_parameters() -> None:
+    def surface(kind: type) -> dict[str, list[inspect.Parameter]]:
+        found = {}
+        for name, member in inspect.getmembers_static(kind):
+            if name.startswith("_") or not (callable(member) or isinstance(member, Method)):
+                continue
+            described = (
+                member.signature if isinstance(member, Method) else inspect.signature(member)
+            )
+            found[name] = [p.replace(annotation=p.empty) for p in described.parameters.values()]
+        return found
+
+    blocking, awaited = surface(Carillon), surface(AsyncCarillon)
+    assert len(blocking) > len(METHODS) > 20
+    assert blocking == awaited
+    names = [list(inspect.signature(kind).parameters) for kind in (Carillon, AsyncCarillon)]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_explains_itself(name) -> None:
+    for client in (Carillon("http://x.example"), AsyncCarillon("http://x.example")):
+        method = getattr(client, name)
+        assert (inspect.getdoc(method) or "").endswith(".")
+        assert method.__name__ == name
+        assert inspect.signature(method).parameters.keys() == set(_parameters(name))
+        assert "Call[" not in str(inspect.signature(method).return_annotation)
+
+
+def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
+    drawn = set(re.findall(r"[├└]── (\w+)|^(\w+Error)$", errors.__doc__ or "", re.MULTILINE))
+    kinds = {
+        name
+        for name, found in vars(errors).items()
+        if inspect.isclass(found) and issubclass(found, errors.CarillonError)
+    }
+    assert {one or other for one, other in drawn} == kinds
+    assert kinds <= set(carillon_client.__all__)
