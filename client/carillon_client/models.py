@@ -5,7 +5,7 @@ Times are aware datetimes in UTC. Whatever holds a secret keeps it out of its re
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from datetime import datetime
 from types import NoneType, UnionType
 from typing import Any, Self, TypedDict, get_args, get_origin, get_type_hints
@@ -29,7 +29,10 @@ class To(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """Made of a JSON object by its fields' types; what it does not know stays in ``raw``."""
+    """Made of a JSON object by its fields' types; what it does not know stays in ``raw``.
+
+    A field whose name is a word of Python's says in its metadata what JSON calls it.
+    """
 
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
@@ -38,11 +41,15 @@ class Model:
         """Return the model of a JSON object; raises KeyError, TypeError, ValueError."""
         hints = get_type_hints(cls)
         known = {
-            each.name: _value(hints[each.name], data[each.name])
+            each.name: _value(hints[each.name], data[_key(each)])
             for each in fields(cls)
-            if each.name in data and each.name != "raw"
+            if _key(each) in data and each.name != "raw"
         }
         return cls(raw=data, **known | more)
+
+
+def _key(one: "Field[Any]") -> str:
+    return str(one.metadata.get("json", one.name))
 
 
 def _value(hint: Any, value: Any) -> Any:
@@ -127,6 +134,7 @@ class NotificationStatus(Model):
     template_code: str | None = None
     template_version: int | None = None
     locale: str | None = None
+    expires_at: datetime | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -138,6 +146,115 @@ class NotificationStatus(Model):
     def undelivered(self) -> list[DeliveryStatus]:
         """The deliveries that ended otherwise than sent, though the user wanted them."""
         return [each for each in self.deliveries if each.status in UNDELIVERED_STATES]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided(Model):
+    """What would be done for one channel."""
+
+    channel: str
+    status: str
+    reason: str | None = None
+    to: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRun(Model):
+    """What would be sent: nothing was."""
+
+    status: str
+    category: str
+    deliveries: list[Decided]
+    parts: dict[str, dict[str, Any]]
+    template_code: str | None = None
+    template_version: int | None = None
+    locale: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemFault(Model):
+    """One place in an item that is wrong."""
+
+    pointer: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemError(Model):
+    """Why an item of a batch was refused."""
+
+    code: str
+    detail: str
+    errors: list[ItemFault] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item(Model):
+    """What came of one item of a batch; ``status`` is what it would have been answered alone."""
+
+    index: int
+    status: int
+    replayed: bool = False
+    notification: Accepted | None = None
+    error: ItemError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(Model):
+    """What came of each item, in their order."""
+
+    accepted: int
+    refused: int
+    items: list[Item]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(Model):
+    """Something that happened: acceptance, or a delivery's way from one state to another."""
+
+    seq: int
+    at: datetime
+    type: str
+    actor: str
+    channel: str | None = None
+    target: str | None = None
+    before: str | None = field(default=None, metadata={"json": "from"})
+    after: str | None = field(default=None, metadata={"json": "to"})
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content(Model):
+    """What a notification says, by channel: ``parts`` and their ``sha256``."""
+
+    notification_id: str
+    content: dict[str, Any]
+    template_code: str | None = None
+    template_version: int | None = None
+    locale: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedDelivery(Model):
+    """A delivery of a notification that was found."""
+
+    channel: str
+    target: str
+    status: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed(Model):
+    """A notification that was found."""
+
+    notification_id: str
+    status: str
+    category: str
+    created_at: datetime
+    deliveries: list[ListedDelivery]
+    user_id: str | None = None
+    template_code: str | None = None
 
 
 # --- users ----------------------------------------------------------------------------------
