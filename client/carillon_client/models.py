@@ -352,3 +352,35 @@ class Registration(Model):
 
     client_id: str
     api_token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application(Model):
+    """A registered application; ``notification_types`` are the categories it sends."""
+
+    client_id: str
+    tenant: str
+    service_name: str
+    notification_types: list[dict[str, Any]]
+    created_at: datetime
+    updated_at: datetime
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key(Model):
+    """An API token, but for the token itself."""
+
+    key_id: str
+    scopes: list[str]
+    mode: str
+    created_at: datetime
+    label: str | None = None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey(Key):
+    """A new API token, shown only this once."""
+
+    api_token: str = field(repr=False)

@@ -2,20 +2,24 @@
 
 import typer
 
-from carillon_client.cli import access, inbox, notifications, templates, users
+from carillon_client.cli import access, history, inbox, notifications, templates, users
 
 ABOUT = """Send notifications through Carillon and see what became of them.
 
 Where the API is and who is calling come from CARILLON_URL and CARILLON_TOKEN.
-
-Exit codes: 0 done, 1 refused or not delivered, 2 used wrongly, 3 not reachable,
-4 not ended in time.
 """
+EXITS = """Exit codes: 0 done, 1 refused or not delivered, 2 used wrongly, 3 not reachable,
+4 not ended in time."""
 
 app = typer.Typer(
-    help=ABOUT, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich"
+    help=ABOUT,
+    epilog=EXITS,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
 )
 notifications.add_to(app)
+history.add_to(app)
 app.add_typer(templates.group, name="template", help="Templates, on the service and as files.")
 app.add_typer(inbox.group, name="inbox", help="A user's in-app notifications.")
 app.add_typer(users.group, name="user", help="Users: whom notifications are for.")

@@ -1,6 +1,7 @@
 """``carillon send``, ``status``."""
 
 import json
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ from rich.live import Live
 from carillon_client.cli import views
 from carillon_client.cli.session import Exit, Session, command, plain
 from carillon_client.cli.values import Var, Vars, variables
-from carillon_client.models import Accepted, NotificationStatus, To
+from carillon_client.models import Accepted, DryRun, NotificationStatus, To
 
 CHANNEL_OF = {"email": "email", "phone": "sms", "push_token": "push"}
 
@@ -51,12 +52,15 @@ def send(  # noqa: PLR0913 - the fields of a notification
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: sent again, it is still one.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until every delivery ended.")] = False,
     timeout: Timeout = 60,
 ) -> None:
     """Send one notification, to a user or to addresses."""
     to = _addresses(to_email, to_phone, to_push_token)
-    accepted = session.client.send(
+    client = session.client
+    make = partial(
+        client.dry_run if dry_run else client.send,
         user_id=user,
         to=to or None,
         channels=channel or [CHANNEL_OF[kind] for kind in to],
@@ -69,7 +73,10 @@ def send(  # noqa: PLR0913 - the fields of a notification
         priority=int(priority) if priority and priority.isdecimal() else priority,
         idempotency_key=key,
     )
-    if wait:
+    accepted = make()
+    if isinstance(accepted, DryRun):
+        _show_dry(session, accepted)
+    elif wait:
         _follow(session, accepted.notification_id, timeout, watch=False)
     else:
         _show(session, accepted)
@@ -98,6 +105,20 @@ def _addresses(email: str | None, phone: str | None, push_token: str | None) -> 
     if push_token:
         to["push_token"] = push_token
     return to
+
+
+def _show_dry(session: Session, told: DryRun) -> None:
+    rows = [
+        (each.channel, " ".join(each.to), views.state(each.status), each.reason)
+        for each in told.deliveries
+    ]
+    parts = [
+        (f"{channel}.{field}", str(text))
+        for channel, part in told.parts.items()
+        for field, text in part.items()
+    ]
+    table = views.table(("channel", "to", "state", "why"), rows)
+    session.show(told, "Nothing was sent.", table, *views.sheets(parts))
 
 
 def _show(session: Session, accepted: Accepted) -> None:

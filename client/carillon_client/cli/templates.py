@@ -41,7 +41,7 @@ def show(session: Session, code: Code, version: Version = None) -> None:
     """Show what a template is made of, by the names its files have."""
     found = session.client.get_template(code, version=version)
     texts = Source.of(found).files()
-    session.show(found, f"{found.code}  version {found.version}", *_sheets(texts.items()))
+    session.show(found, f"{found.code}  version {found.version}", *views.sheets(texts.items()))
 
 
 @command(group)
@@ -73,7 +73,7 @@ def render(  # noqa: PLR0913 - what a rendering depends on
         for field, text in fields.items()
     ]
     head = f"{said.code}  version {said.version}  {said.locale}"
-    session.show(said, head, *_sheets(parts))
+    session.show(said, head, *views.sheets(parts))
 
 
 @command(group)
@@ -159,12 +159,6 @@ def _outcome(planned: sync.Plan, made: Template | None, *, dry_run: bool) -> str
 
 def _channels(template: Template) -> str:
     return " ".join(sorted({name for parts in template.locales.values() for name in parts}))
-
-
-def _sheets(texts: Any) -> Iterator[Text]:
-    for name, text in texts:
-        yield Text.assemble((f"--- {name}", "dim"))
-        yield Text(text.removesuffix("\n"))
 
 
 def _count(changed: int) -> str:

@@ -1,6 +1,6 @@
 """What people read: tables that fold rather than cut, states in colours."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Group
@@ -57,6 +57,13 @@ def notification(status: NotificationStatus) -> Group:
         Text.assemble(status.notification_id, "  ", state(status.status)),
         table(columns, map(_delivery, status.deliveries)),
     )
+
+
+def sheets(texts: Iterable[tuple[str, str]]) -> Iterator[Text]:
+    """Yield each text under its name."""
+    for name, text in texts:
+        yield Text(f"--- {name}", style="dim")
+        yield Text(text.removesuffix("\n"))
 
 
 def _delivery(one: DeliveryStatus) -> Sequence[Cell]:
