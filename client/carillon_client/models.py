@@ -278,10 +278,13 @@ class User(Model):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences(Model):
-    """What a user wants; a channel or category not named is wanted."""
+    """What a user wants; a channel or category not named is wanted, but for the category ``*``."""
 
     channels: dict[str, bool]
     categories: dict[str, Any]
+    quiet_hours: dict[str, Any] | None = None
+    timezone: str | None = None
+    locale: str | None = None
     etag: str | None = None
 
 
@@ -307,6 +310,8 @@ class InboxEntry(Model):
     category: str
     created_at: datetime
     action_url: str | None = None
+    read_at: datetime | None = None
+    archived_at: datetime | None = None
 
 
 # --- templates ------------------------------------------------------------------------------

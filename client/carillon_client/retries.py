@@ -1,7 +1,8 @@
 """What is tried again, and when: exponential back-off with full jitter, never before Retry-After.
 
 Tried again are a request that got no answer, 429, 502, 503 and 504. It is the very same request,
-idempotency key included, so that whatever the first one did is not done twice.
+idempotency key included, so that whatever the first one did is not done twice. One more refusal is
+none: 409 ``in-progress``, where an earlier try that got no answer is still at work.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from carillon_client.errors import ApiError, RateLimited, TransportError
 
 PATIENCE = 60.0
 """The longest Retry-After, in seconds, that is waited for; a longer one is the caller's."""
+IN_PROGRESS = "in-progress"
 PASSING = frozenset({502, 503, 504})
 FIRST_POLL, LAST_POLL, GROWTH = 0.1, 2.0, 1.5
 
@@ -44,7 +46,9 @@ def _passing(error: BaseException, *, repeatable: bool) -> bool:
         return repeatable or not error.sent
     if not isinstance(error, ApiError) or (error.retry_after or 0) > PATIENCE:
         return False
-    return isinstance(error, RateLimited) or (repeatable and error.status in PASSING)
+    if isinstance(error, RateLimited) or error.code == IN_PROGRESS:
+        return True
+    return repeatable and error.status in PASSING
 
 
 def _pause(state: RetryCallState) -> float:

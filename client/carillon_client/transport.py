@@ -68,7 +68,7 @@ class Client(Generic[H]):
         headers = {"Authorization": f"Bearer {options.token}"} if options.token else {}
         if options.correlation_id:
             headers["X-Correlation-ID"] = options.correlation_id
-        if call.method == "POST":
+        if call.method in ("POST", "PATCH"):
             headers["Idempotency-Key"] = str(uuid4())
         return self._http.build_request(
             call.method,

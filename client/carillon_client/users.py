@@ -70,28 +70,32 @@ def _get_preferences(user_id: str) -> Call[Preferences]:
     return Call("GET", PREFERENCES, tagged(Preferences), {"user_id": user_id})
 
 
-def _put_preferences(
+def _put_preferences(  # noqa: PLR0913 - what can be wanted
     user_id: str,
     *,
     channels: Mapping[str, bool] | None = None,
     categories: Wanted | None = None,
+    quiet_hours: Mapping[str, Any] | None = None,
+    timezone: str | None = None,
+    locale: str | None = None,
     if_match: str | None = None,
 ) -> Call[Preferences]:
     """Replace what a user wants; a channel or category not named is wanted."""
-    body = given(channels=channels, categories=categories)
+    body = given(
+        channels=channels,
+        categories=categories,
+        quiet_hours=quiet_hours,
+        timezone=timezone,
+        locale=locale,
+    )
     return _write_preferences("PUT", user_id, body, if_match)
 
 
 def _patch_preferences(
-    user_id: str,
-    *,
-    channels: Mapping[str, bool] | None = None,
-    categories: Wanted | None = None,
-    if_match: str | None = None,
+    user_id: str, changes: Mapping[str, Any], *, if_match: str | None = None
 ) -> Call[Preferences]:
-    """Replace ``channels`` or ``categories``, whichever is given."""
-    body = given(channels=channels, categories=categories)
-    return _write_preferences("PATCH", user_id, body, if_match)
+    """Replace what is named, None empties it; the rest stays."""
+    return _write_preferences("PATCH", user_id, dict(changes), if_match)
 
 
 def _write_preferences(
@@ -120,9 +124,43 @@ def _remove_push_token(user_id: str, token_id: str) -> Call[None]:
     return Call("DELETE", f"{PUSH_TOKENS}/{{token_id}}", nothing, names)
 
 
-def _inbox(user_id: str, *, limit: int | None = None) -> Call[Slice[InboxEntry]]:
+def _inbox(
+    user_id: str,
+    *,
+    unread: bool | None = None,
+    archived: bool | None = None,
+    category: str | None = None,
+    limit: int | None = None,
+) -> Call[Slice[InboxEntry]]:
     """Iterate over a user's in-app notifications, newest first; ``limit`` is a page's size."""
-    return Call("GET", INBOX, page(InboxEntry), {"user_id": user_id}, given(limit=limit))
+    query = given(unread=unread, archived=archived, category=category, limit=limit)
+    return Call("GET", INBOX, page(InboxEntry), {"user_id": user_id}, query)
+
+
+def _unread_count(user_id: str) -> Call[int]:
+    """Return how many are neither read nor archived; 1,000 stands for as many or more."""
+    names = {"user_id": user_id}
+    return Call("GET", INBOX, lambda reply: int(reply.meta["unread"]), names, {"limit": 1})
+
+
+def _mark_read(user_id: str, notification_id: str, *, read: bool = True) -> Call[InboxEntry]:
+    """Mark an entry read, or unread again."""
+    return _mark(user_id, notification_id, {"read": read})
+
+
+def _archive(user_id: str, notification_id: str, *, archived: bool = True) -> Call[InboxEntry]:
+    """Archive an entry, or take it back."""
+    return _mark(user_id, notification_id, {"archived": archived})
+
+
+def _mark(user_id: str, notification_id: str, body: Json) -> Call[InboxEntry]:
+    names = {"user_id": user_id, "notification_id": notification_id}
+    return Call("PATCH", f"{INBOX}/{{notification_id}}", one(InboxEntry), names, body=body)
+
+
+def _read_all(user_id: str) -> Call[None]:
+    """Mark read what is unread now: the newest 1,000."""
+    return Call("POST", f"{INBOX}/read-all", nothing, {"user_id": user_id})
 
 
 class Users:
@@ -138,3 +176,7 @@ class Users:
     add_push_token = Operation(_add_push_token)
     remove_push_token = Operation(_remove_push_token)
     inbox = Listing(_inbox)
+    unread_count = Operation(_unread_count)
+    mark_read = Operation(_mark_read)
+    archive = Operation(_archive)
+    read_all = Operation(_read_all)

@@ -343,7 +343,7 @@ def test_i4_pulling_writes_what_pushing_reads(run, service, tmp_path) -> None:
 def test_preferences_change_by_name_and_keep_the_rest(run, service) -> None:
     kept = {"channels": {"sms": True}, "categories": {"news": False}}
     service.says("GET /users/ada/preferences", kept, ETag='"5"')
-    service.says("PUT /users/ada/preferences", kept)
+    service.says("PATCH /users/ada/preferences", kept)
     off = ("--off", "sms", "--off", "orders:push")
     result = run("prefs", "set", "ada", *off, "--on", "news:email", "--on", "tips")
     assert result.exit_code == 0

@@ -16,6 +16,7 @@ from carillon_client import (
     ApiError,
     AsyncCarillon,
     Carillon,
+    CarillonError,
     Conflict,
     Forbidden,
     Invalid,
@@ -28,6 +29,7 @@ from carillon_client import (
     Unavailable,
     UnreadableAnswer,
 )
+from carillon_client.calls import Call
 from carillon_client.retries import PATIENCE
 
 TOKEN = "nk_live_0123456789ab_" + "s" * 43
@@ -190,6 +192,43 @@ def test_i3_what_may_pass_is_tried_again_with_the_same_key(run, failure) -> None
     assert len(set(wire.keys)) == 1
     assert len({request.content for request in wire.requests}) == 1
     assert len(wire.slept) == 2
+
+
+def test_an_earlier_try_that_is_still_at_work_is_waited_for(run) -> None:
+    busy = problem(409, "in-progress", **{"Retry-After": "1"})
+    wire = Wire(httpx.ReadTimeout("slow"), busy, envelope(ACCEPTED, 202))
+    assert run(wire, hello).notification_id == ID
+    assert wire.slept[1] == 1
+    assert len(set(wire.keys)) == 1
+
+
+def test_i3_what_must_not_be_done_twice_is_repeated_only_if_it_never_arrived(run) -> None:
+    call = Call("POST", "/once", lambda reply: reply.data, repeatable=False)
+    unsent = [httpx.ConnectError("refused"), httpx.ConnectTimeout("slow"), problem(429)]
+    wire = Wire(*unsent, envelope("done"))
+    assert run(wire, lambda client: client.run(call)) == "done"
+    for failure in (httpx.ReadTimeout("slow"), problem(502), problem(503), problem(504)):
+        wire = Wire(failure)
+        with pytest.raises(CarillonError):
+            run(wire, lambda client: client.run(call))
+        assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("act", "keyed"),
+    [
+        (lambda client: client.get(ID), False),
+        (lambda client: client.mark_read("ada", ID), True),
+        (lambda client: client.put_user("ada"), False),
+        (lambda client: client.archive_template("hello"), False),
+        (lambda client: client.read_all("ada"), True),
+    ],
+)
+def test_a_key_goes_with_every_post_and_patch(run, act, keyed) -> None:
+    wire = Wire(problem(404))
+    with pytest.raises(NotFound):
+        run(wire, act)
+    assert bool(wire.keys[0]) is keyed
 
 
 def test_every_call_has_a_key_of_its_own(run) -> None:

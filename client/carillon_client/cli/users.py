@@ -68,9 +68,8 @@ def set_preferences(
     for names, answer in ((on, True), (off, False)):
         for name in names or []:
             _choose(channels, categories, name, answer=answer)
-    changed = session.client.put_preferences(
-        user_id, channels=channels, categories=categories, if_match=kept.etag
-    )
+    changes = {"channels": channels, "categories": categories}
+    changed = session.client.patch_preferences(user_id, changes, if_match=kept.etag)
     _show_preferences(session, changed)
 
 
@@ -116,7 +115,17 @@ def _show_preferences(session: Session, kept: Preferences) -> None:
         else:
             rows.append(("category", name, _word(answer)))
     nothing = "Nothing is turned off: everything is wanted."
-    session.show(kept, views.table(("", "name", "wanted"), rows) if rows else nothing)
+    more = [("quiet hours", _quiet(kept)), ("timezone", kept.timezone), ("locale", kept.locale)]
+    wanted = views.table(("", "name", "wanted"), rows) if rows else nothing
+    session.show(kept, wanted, *([views.pairs(more)] if any(value for _, value in more) else []))
+
+
+def _quiet(kept: Preferences) -> str:
+    windows = (kept.quiet_hours or {}).get("windows", [])
+    return ", ".join(
+        f"{each['start']}-{each['end']} {' '.join(each.get('days') or [])}".rstrip()
+        for each in windows
+    )
 
 
 def _word(answer: bool) -> str:
