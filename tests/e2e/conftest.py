@@ -1,8 +1,10 @@
 """One stack for all end-to-end tests: starting it costs more than any of them."""
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
+from served import Api
 
 from offline import stack as offline
 
@@ -11,3 +13,26 @@ from offline import stack as offline
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[offline.Stack]:
     with offline.running(state=tmp_path_factory.mktemp("stack")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def api(stack: offline.Stack) -> Api:
+    """The API of a new client in a tenant of its own, with a template and a user."""
+    admin = Api(stack.api, stack.admin_token, stack.sandbox)
+    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    made = admin.call("POST", "/api/v1/clients", {"service_name": name, "tenant": name})
+    assert made.status_code == 201, made.text
+    client = Api(stack.api, made.json()["data"]["api_token"], stack.sandbox)
+    parts = {
+        "email": {"subject": "Hi {{ name }}", "html": "<b>{{ name }}</b>", "text": "{{ name }}"},
+        "sms": {"text": "Hi {{ name }}"},
+        "push": {"title": "Hi", "body": "{{ name }}"},
+        "inapp": {"title": "Hi", "body": "{{ name }}"},
+    }
+    body = {"code": "hello", "parts": parts}
+    assert client.call("POST", "/api/v1/templates", body).status_code == 201
+    user = {"email": "ada@example.com", "phone": "+14155552671", "timezone": "Europe/London"}
+    assert client.call("PUT", "/api/v1/users/ada", user).status_code == 201
+    device = {"fcm_token": "device-of-ada", "platform": "android"}
+    assert client.call("POST", "/api/v1/users/ada/push-tokens", device).status_code == 201
+    return client

@@ -1,86 +1,23 @@
 """The real template on the embedded cloud, over HTTP: every channel, once."""
 
-import json
 import re
 import threading
-import time
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import boto3
 import pytest
 import requests
+from served import Api
 
 from offline import stack as offline
 
 pytestmark = pytest.mark.e2e
 
 CHANNELS = ["email", "sms", "push", "inapp"]
-ENDED = {"sent", "failed", "suppressed", "skipped", "unknown"}
-DEADLINE = 60
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Api:
-    """The API as a client of it sees it."""
-
-    base: str
-    token: str
-    sandbox: str
-
-    def call(self, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
-        told = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        told |= {name.replace("_", "-"): value for name, value in headers.items()}
-        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        if data is not None:
-            told.setdefault("Content-Type", "application/json")
-        return requests.request(method, self.base + path, data=data, headers=told, timeout=120)
-
-    def send(self, body: Json, key: str = "") -> requests.Response:
-        headers = {"Idempotency_Key": key} if key else {}
-        return self.call("POST", "/api/v1/notifications", body, **headers)
-
-    def ended(self, notification_id: str) -> Json:
-        """Wait until each delivery has ended, and return them by channel."""
-        deadline = time.monotonic() + DEADLINE
-        while time.monotonic() < deadline:
-            found = self.call("GET", f"/api/v1/notifications/{notification_id}").json()["data"]
-            if {delivery["status"] for delivery in found["deliveries"]} <= ENDED:
-                return {delivery["channel"]: delivery for delivery in found["deliveries"]}
-            time.sleep(0.05)
-        raise AssertionError(f"still not ended: {found}")
-
-    def arrived(self, notification_id: str) -> list[Json]:
-        """What the providers got."""
-        query = {"notification_id": notification_id}
-        return list(requests.get(f"{self.sandbox}/messages", query, timeout=30).json())
-
-
-@pytest.fixture(scope="module")
-def api(stack: offline.Stack) -> Api:
-    """A new client's API, with a template and a user."""
-    admin = Api(stack.api, stack.admin_token, stack.sandbox)
-    name = f"e2e-{uuid.uuid4().hex[:8]}"
-    made = admin.call("POST", "/api/v1/clients", {"service_name": name})
-    assert made.status_code == 201, made.text
-    client = Api(stack.api, made.json()["data"]["api_token"], stack.sandbox)
-    parts = {
-        "email": {"subject": "Hi {{ name }}", "html": "<b>{{ name }}</b>", "text": "{{ name }}"},
-        "sms": {"text": "Hi {{ name }}"},
-        "push": {"title": "Hi", "body": "{{ name }}"},
-        "inapp": {"title": "Hi", "body": "{{ name }}"},
-    }
-    body = {"code": "hello", "parts": parts}
-    assert client.call("POST", "/api/v1/templates", body).status_code == 201
-    user = {"email": "ada@example.com", "phone": "+14155552671", "timezone": "Europe/London"}
-    assert client.call("PUT", "/api/v1/users/ada", user).status_code == 201
-    device = {"fcm_token": "device-of-ada", "platform": "android"}
-    assert client.call("POST", "/api/v1/users/ada/push-tokens", device).status_code == 201
-    return client
 
 
 HELLO = {"user_id": "ada", "template_code": "hello", "variables": {"name": "Ada"}}

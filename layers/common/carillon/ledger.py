@@ -13,6 +13,7 @@ from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
+from carillon.errors import Problem
 from carillon.models import State, now, timestamp
 from carillon.tables import Delivery, expiry
 
@@ -26,6 +27,8 @@ REPORTS = {
     ),
 }
 """What may be reported, and the states that it may follow: a bounce may follow ``sent``."""
+RACES = 10
+"""Times a change is made again over what another changed meanwhile."""
 REPORTED = "reported"
 """The error code of a failure that was reported, not met."""
 
@@ -86,10 +89,10 @@ class Report:
 def report(notification_id: str, target: str, heard: Report) -> bool:
     """Record what was heard of a delivery; False when its state does not allow that.
 
-    The same report again changes nothing and is true.
+    The same report again changes nothing and is true. Raises Problem (409) among many writers.
     """
     delivery = Delivery(notification_id, target)
-    while True:
+    for _ in range(RACES):
         before = _state(delivery)
         if before is heard.state:
             return True
@@ -103,6 +106,7 @@ def report(notification_id: str, target: str, heard: Report) -> bool:
         ]
         if update(delivery, actions, _is(before)):
             return True
+    raise _contended()
 
 
 def stop(notification_id: str, target: str, actor: str, reason: str | None) -> State:
@@ -111,7 +115,7 @@ def stop(notification_id: str, target: str, actor: str, reason: str | None) -> S
     One that may have gone in an earlier attempt ends ``unknown`` instead.
     """
     delivery = Delivery(notification_id, target)
-    while True:
+    for _ in range(RACES):
         before = _state(delivery)
         if before not in (State.QUEUED, State.RETRYING):
             return before
@@ -122,11 +126,16 @@ def stop(notification_id: str, target: str, actor: str, reason: str | None) -> S
         ]
         if update(delivery, actions, _is(before)):
             return after
+    raise _contended()
 
 
 def no_error(delivery: Delivery) -> list[Action]:
     """Return the actions that forget an earlier attempt's error: the delivery is fine now."""
     return _forget_error() if delivery.failure else []
+
+
+def _contended() -> Problem:
+    return Problem(409, "too-many-writers", "Others keep changing this; try again", retry_after=1)
 
 
 def _state(delivery: Delivery) -> State:
