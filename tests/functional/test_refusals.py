@@ -81,7 +81,7 @@ def test_json_may_be_spelt_in_any_way(send, kind) -> None:
     ("change", "status", "code", "pointer"),
     [
         ({"chanel": "sms"}, 422, "invalid-request", "#/chanel"),
-        ({"channels": []}, 422, "invalid-request", "#/channels"),
+        pytest.param({"channels": []}, 422, "invalid-request", "#/channels", id="A-I13"),
         ({"channels": ["fax"]}, 422, "invalid-request", "#/channels/0"),
         ({"channels": ["sms", "sms"]}, 422, "invalid-request", "#/channels"),
         ({"channels": "sms"}, 422, "invalid-request", "#/channels"),
@@ -92,9 +92,19 @@ def test_json_may_be_spelt_in_any_way(send, kind) -> None:
         ({"user_id": None}, 422, "invalid-request", "#"),
         ({"message": "both"}, 422, "invalid-request", "#"),
         ({"template_code": None}, 422, "invalid-request", "#"),
-        ({"to": {"email": "a@b.co,c@d.co"}}, 422, "invalid-request", "#/to/email"),
-        ({"to": {"email": "ü@example.com"}}, 422, "invalid-request", "#/to/email"),
-        ({"to": {"phone": "+１４１５５５５２６７１"}}, 422, "invalid-request", "#/to/phone"),
+        pytest.param(
+            {"to": {"email": "a@b.co,c@d.co"}}, 422, "invalid-request", "#/to/email", id="A-I11"
+        ),
+        pytest.param(
+            {"to": {"email": "ü@example.com"}}, 422, "invalid-request", "#/to/email", id="A-I12"
+        ),
+        pytest.param(
+            {"to": {"phone": "+１４１５５５５２６７１"}},
+            422,
+            "invalid-request",
+            "#/to/phone",
+            id="A-I09",
+        ),
         ({"to": {"phone": "0171 1234567"}}, 422, "invalid-request", "#/to/phone"),
         ({"to": {"push_token": "a b"}}, 422, "invalid-request", "#/to/push_token"),
         ({"to": {"fax": "1"}}, 422, "invalid-request", "#/to/fax"),
@@ -129,16 +139,16 @@ def test_a_bad_field_is_named_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
-        ("null", 400),
+        pytest.param("null", 400, id="A-I01"),
         ("[]", 400),
         ('"text"', 400),
         ("{", 400),
         ("{'a': 1}", 400),
-        ('{"variables": {"x": NaN}}', 400),
+        pytest.param('{"variables": {"x": NaN}}', 400, id="A-I02"),
         ('{"variables": {"x": -Infinity}}', 400),
         ('{"variables": {"x": 1e999}}', 400),
-        ('{"variables": {"\\udfff": 1}}', 400),
-        ('{"priority": ' + "9" * 5000 + "}", 400),
+        pytest.param('{"variables": {"\\udfff": 1}}', 400, id="A-I04"),
+        pytest.param('{"priority": ' + "9" * 5000 + "}", 400, id="A-I05"),
         ('{"variables": ' + "[" * 5000 + "]" * 5000 + "}", 400),
         ("", 422),
     ],
