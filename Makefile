@@ -83,12 +83,16 @@ bench: environments ## measure throughput and latency on a stack of its own
 
 # ---------------------------------------------------------------------------- check
 
-.PHONY: test test-unit
+.PHONY: test test-unit coverage
 test: environments ## run every test, the end-to-end run included
 	@$(DEV)/python -m pytest
 
 test-unit: $(VENV)/dev/.ready ## run the tests that start nothing
 	@$(DEV)/python -m pytest tests/unit tests/functional tests/contract
+
+coverage: environments ## run the tests that start nothing, and show what they leave out (htmlcov/)
+	@$(DEV)/python -m pytest tests/unit tests/functional tests/contract \
+		--cov --cov-report=term:skip-covered --cov-report=html
 
 .PHONY: lint types check
 lint: $(VENV)/dev/.ready $(VENV)/tools/.ready ## ruff, import rules, cfn-lint and sam validate
@@ -143,5 +147,5 @@ docs: $(VENV)/dev/.ready ## write what is generated from the code
 
 .PHONY: clean
 clean: ## remove environments, builds and what runs left
-	@rm -rf .venv .local .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .local .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -80,7 +80,7 @@ def test_every_function_s_folder_is_in_the_template_and_the_other_way_round() ->
     assert folders == {function["CodeUri"] for function in FUNCTIONS.values()}
 
 
-def test_every_function_has_a_sample_event() -> None:
+def test_i1_every_function_has_a_sample_event() -> None:
     named = {re.match(r"[a-z]+", event)[0] for event in EVENTS}
     folders = {Path(function["CodeUri"]).name for function in FUNCTIONS.values()}
     assert named == folders
@@ -187,3 +187,18 @@ def test_no_two_routes_of_the_template_and_the_code_differ() -> None:
     described = json.loads((ROOT / "functions/api/docs/openapi.json").read_text())
     served = {(verb, path) for path, verbs in described["paths"].items() for verb in verbs}
     assert written == served | {("get", "/docs"), ("get", "/openapi.json")}
+
+
+@pytest.mark.parametrize(
+    ("target", "does"),
+    [
+        ("test", ["-m pytest"]),
+        ("test-unit", ["-m pytest", "tests/unit", "tests/functional", "tests/contract"]),
+        ("coverage", ["-m pytest", "--cov", "--cov-report=html"]),
+    ],
+)
+def test_i7_the_makefile_runs_the_tests_and_their_coverage(target, does) -> None:
+    told = subprocess.run(
+        ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert all(part in told.stdout for part in does)
