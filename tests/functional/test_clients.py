@@ -1,13 +1,14 @@
 """Applications and their keys: registered, read, renamed; keys made, limited, revoked."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from functional.conftest import ADMIN_CALLER
+from functional.conftest import ADMIN_CALLER, APPLICATION_CALLER
 
 from carillon import clients
-from carillon.identity import APPLICATION, Scope, authenticate
+from carillon.identity import APPLICATION, Caller, Scope, authenticate
 from carillon.tables import ApiKey, Client
 
 Json = dict[str, Any]
@@ -260,3 +261,34 @@ def test_b8_a_key_may_do_what_it_was_made_for(admin, path, webshop, asked, grant
     caller = authenticate(made["api_token"])
     assert caller
     assert (caller.client_id, caller.scopes) == (webshop.client_id, granted)
+
+
+def test_b10_a_test_key_says_so_to_whoever_reads_it(admin, path, webshop, sample) -> None:
+    from functions.authorizer import handler  # noqa: PLC0415
+
+    token = admin("POST", f"{path}/keys", {"mode": "test"}).data["api_token"]
+    assert token.startswith("nk_test_")
+    event = sample("authorizer-token") | {"authorizationToken": f"Bearer {token}"}
+    told = handler.lambda_handler(event, None)["context"]
+    assert (told["client_id"], told["test"]) == (webshop.client_id, "true")
+    assert Caller.from_context(told).test
+    # The mode is the key's, not what the token calls itself.
+    event["authorizationToken"] = f"Bearer {token.replace('nk_test_', 'nk_live_')}"
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        handler.lambda_handler(event, None)
+
+
+def test_b10_a_test_and_a_live_request_of_one_key_are_two(send, prepared) -> None:
+    tested = send({"channels": ["email"]}, caller=APPLICATION_CALLER | {"test": "true"})
+    live = send({"channels": ["email"]}, caller=APPLICATION_CALLER)
+    assert "Idempotent-Replayed" not in live.headers
+    assert live.data["notification_id"] != tested.data["notification_id"]
+    bodies = [json.loads(message["Body"]) for message in prepared.published("email")]
+    assert sorted(body.get("test", False) for body in bodies) == [False, True]
+
+
+def test_a_notification_is_its_caller_s_whatever_its_body_says_a_s12(send, prepared) -> None:
+    for name in ("client_id", "tenant", "test"):
+        reply = send({name: "another"})
+        assert (reply.status, reply.body["errors"][0]["pointer"]) == (422, f"#/{name}")
+    assert prepared.untouched()

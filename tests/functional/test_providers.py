@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from functional.conftest import APPLICATION_CALLER
 
 from carillon import aws, delivery
 from carillon.delivery import Outgoing, Sent
@@ -22,6 +23,7 @@ from carillon.messages import Inline, Message
 from carillon.models import Channel
 from carillon.settings import settings
 from functions.channels.email import handler as email
+from functions.channels.inapp import handler as inapp
 from functions.channels.push import handler as push
 from functions.channels.sms import handler as sms
 from sandbox.app import make_app
@@ -216,3 +218,31 @@ def test_twilio_is_told_where_to_report_only_when_there_is_an_address(
     monkeypatch.delenv("PUBLIC_URL")
     settings.cache_clear()
     assert sms._status_callback("ntf_a") == {}
+
+
+@pytest.mark.parametrize(("test", "requests"), [("true", 0), ("", 1)])
+@pytest.mark.parametrize("channel", Channel)
+def test_b10_what_a_test_key_sends_is_recorded_and_reaches_nobody(
+    sandbox, point, prepared, send, api, context, monkeypatch, channel, test, requests
+) -> None:
+    point(sandbox.url)
+    monkeypatch.setenv("QUEUE_URL", prepared.queues[channel])
+    caller = APPLICATION_CALLER | {"test": test}
+    sent = send({"channels": [channel]}, caller=caller).data["notification_id"]
+    (message,) = prepared.published(channel)
+    record = {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+    }
+    handler = (HANDLERS | {"inapp": inapp})[channel]
+    assert handler.lambda_handler({"Records": [record]}, context) == {"batchItemFailures": []}
+    told = api("GET", f"/api/v1/notifications/{sent}", caller=caller).data
+    (delivery,) = told["deliveries"]
+    assert (told["test"], delivery["status"]) == (bool(test), "sent")
+    if test:
+        assert delivery["provider"] == "test"
+        assert delivery["provider_message_id"] == f"test_{sent}"
+    reached = len(sandbox.store.requests(notification_id=sent)) + len(prepared.items("InboxTable"))
+    assert reached == requests
