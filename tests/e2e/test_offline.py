@@ -117,6 +117,24 @@ def test_writers_that_race_lose_nothing(api: Api) -> None:
     assert {field: data[field] for field in wanted} == wanted
 
 
+def test_b10_what_a_test_key_sends_arrives_nowhere(api: Api, stack: offline.Stack) -> None:
+    admin = Api(stack.api, stack.admin_token, stack.sandbox)
+    made = admin.call("POST", "/api/v1/clients", {"service_name": f"test-{uuid.uuid4().hex[:8]}"})
+    keys = f"/api/v1/clients/{made.json()['data']['client_id']}/keys"
+    key = admin.call("POST", keys, {"mode": "test"}).json()["data"]
+    client = Api(stack.api, key["api_token"], stack.sandbox)
+    sent = client.send(HELLO | {"channels": CHANNELS}).json()["data"]["notification_id"]
+    ended = client.ended(sent)
+    assert {d["provider_message_id"] for d in ended.values()} == {f"test_{sent}"}
+    assert client.arrived(sent) == []
+
+
+def test_b6_an_answer_tells_the_limit_of_the_stack(api: Api) -> None:
+    told = api.call("GET", "/api/v1/users/ada").headers
+    assert told["RateLimit-Policy"] == '"per-minute";q=100000;w=60'
+    assert told["RateLimit"].startswith('"per-minute";r=9')
+
+
 def test_a_failure_shows_in_the_status(api) -> None:
     body = {"channels": ["email"], "message": "x", "to": {"email": "rejected@sandbox.test"}}
     sent = api.send(body).json()["data"]["notification_id"]

@@ -1,9 +1,11 @@
 """Requests per minute: counted, told in headers, refused, never granted twice."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cloudformation import ROOT
 from functional.conftest import APPLICATION_CALLER
 from pynamodb.exceptions import UpdateError
 
@@ -199,3 +201,11 @@ def test_a_window_s_counter_is_deleted_some_time_after(api, cloud, clock) -> Non
     api("GET", READ)
     (item,) = windows(cloud)
     assert clock.now.timestamp() < int(item["expires_at"]["N"]) <= clock.now.timestamp() + 120
+
+
+def test_b6_the_description_has_a_429_wherever_a_token_is_asked_for() -> None:
+    paths = json.loads((ROOT / "functions/api/docs/openapi.json").read_text())["paths"]
+    operations = [operation for verbs in paths.values() for operation in verbs.values()]
+    asked = [operation for operation in operations if "401" in operation["responses"]]
+    assert len(asked) > 20
+    assert all("429" in operation["responses"] for operation in asked)
