@@ -6,7 +6,7 @@ import re
 import threading
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,10 +19,12 @@ from multidict import CIMultiDict
 
 HOST = "127.0.0.1"
 WRITE_UNIT_BYTES = 1024
-# What one notification to one channel may cost.
+READ_UNIT_BYTES = 4096
+# What one notification to one channel may cost (docs/adr/0009-lists-by-two-indexes.md).
 PUBLISH_BUDGET = 1
-UNIT_BUDGET = 4
+UNIT_BUDGET = 5
 WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
+READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
 AUTHORIZER, INTAKE, WORKER, OTHER = "authorizer", "intake", "worker", "other"
 ROLES = {
     "Authorizer": AUTHORIZER,
@@ -34,6 +36,16 @@ _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
 _ONE_CONNECTION = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
 
 Json = dict[str, Any]
+Indexes = dict[str, list["Index"]]
+"""The indexes of each table, by the table's name."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """A global secondary index: its keys, and all attributes it holds."""
+
+    keys: frozenset[str]
+    attributes: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,8 @@ class Call:
     status: int
     units_by_rule: int = 0
     units_by_cloud: float = 0.0
+    read_by_rule: float = 0.0
+    read_by_cloud: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -57,6 +71,7 @@ class Ledger:
     """Every call since it was last cleared."""
 
     calls: list[Call] = field(default_factory=list)
+    indexes: Indexes = field(default_factory=dict)
 
     def by_role(self, functions: Mapping[int, str]) -> dict[str, Counter[str]]:
         """Return how often each role called each operation; `functions` are those by port."""
@@ -92,19 +107,36 @@ def operation_of(headers: Mapping[str, str], path: str, body: bytes) -> str:
     return f"{service}.{path}"
 
 
-def write_units(operation: str, asked: Json, answered: Json, status: int) -> int:
+def indexes_of(dynamodb: Any) -> Indexes:
+    """Return the indexes of every table, as the cloud describes them."""
+    found: Indexes = {}
+    for name in dynamodb.list_tables()["TableNames"]:
+        table = dynamodb.describe_table(TableName=name)["Table"]
+        own = {key["AttributeName"] for key in table["KeySchema"]}
+        for index in table.get("GlobalSecondaryIndexes", []):
+            keys = frozenset(key["AttributeName"] for key in index["KeySchema"])
+            more = index["Projection"].get("NonKeyAttributes", [])
+            found.setdefault(name, []).append(Index(keys, keys | own | frozenset(more)))
+    return found
+
+
+def write_units(
+    operation: str, asked: Json, answered: Json, status: int, indexes: Sequence[Index] = ()
+) -> int:
     """Return the write units of a DynamoDB request by the published rule.
 
-    A unit is a started KB of the item as it is afterwards or was before, whichever is larger. A
-    transaction takes two, and a write whose condition failed is charged as well. What an update
-    leaves is known only from an answer with ALL_NEW, as ours are; otherwise it counts one.
+    An index that takes the item is a write of its own. A unit is a started KB of the item as it
+    is afterwards or was before, whichever is larger. A transaction takes two, and a write whose
+    condition failed is charged as well. What an update leaves is known only from an answer with
+    ALL_NEW, as ours are; otherwise it counts one.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
     """
     if operation in WRITES:
         if status != HTTPStatus.OK and not _is_conflict(answered):
             return 0
-        return _units(asked.get("Item") or answered.get("Attributes") or {})
+        item = asked.get("Item") or answered.get("Attributes") or {}
+        return _units(item) + (status == HTTPStatus.OK) * _index_units(item, indexes)
     if operation == "TransactWriteItems":
         parts = [part for item in asked["TransactItems"] for part in item.items()]
         return sum(2 * _units(part.get("Item", {})) for kind, part in parts)
@@ -112,6 +144,24 @@ def write_units(operation: str, asked: Json, answered: Json, status: int) -> int
         requests = [each for table in asked["RequestItems"].values() for each in table]
         return sum(_units(each.get("PutRequest", {}).get("Item", {})) for each in requests)
     return 0
+
+
+def read_units(operation: str, asked: Json, answered: Json) -> float:
+    """Return the read units of a DynamoDB request by the published rule.
+
+    A unit is 4 KB read consistently, half of one otherwise; a query adds its items up first, a
+    batch rounds each. What is not there costs as much as the smallest item.
+    """
+    rate = 1.0 if asked.get("ConsistentRead") else 0.5
+    if operation == "Query":
+        return rate * _read(sum(item_bytes(item) for item in answered.get("Items", [])))
+    if operation == "GetItem":
+        return rate * _read(item_bytes(answered.get("Item", {})))
+    if operation == "BatchGetItem":
+        found = [item for items in answered.get("Responses", {}).values() for item in items]
+        wanted = sum(len(table["Keys"]) for table in asked["RequestItems"].values())
+        return 0.5 * (wanted - len(found) + sum(_read(item_bytes(item)) for item in found))
+    return 0.0
 
 
 def item_bytes(item: Mapping[str, Json]) -> int:
@@ -195,8 +245,12 @@ class _Proxy:
                 port=_port(request),
                 operation=operation,
                 status=status,
-                units_by_rule=write_units(name, asked, answered, status),
+                units_by_rule=write_units(
+                    name, asked, answered, status, self._ledger.indexes.get(_table(asked), ())
+                ),
                 units_by_cloud=consumed(answered) if "Write" in name or name in WRITES else 0.0,
+                read_by_rule=read_units(name, asked, answered),
+                read_by_cloud=consumed(answered) if name in READS else 0.0,
             )
         )
         return web.Response(status=status, headers=headers, body=content)
@@ -219,6 +273,22 @@ def _is_conflict(answered: Json) -> bool:
 
 def _units(item: Mapping[str, Json]) -> int:
     return max(1, -(-item_bytes(item) // WRITE_UNIT_BYTES))
+
+
+def _index_units(item: Mapping[str, Json], indexes: Sequence[Index]) -> int:
+    return sum(
+        _units({name: value for name, value in item.items() if name in index.attributes})
+        for index in indexes
+        if index.keys <= item.keys()
+    )
+
+
+def _read(size: int) -> int:
+    return max(1, -(-size // READ_UNIT_BYTES))
+
+
+def _table(asked: Json) -> str:
+    return str(asked.get("TableName", ""))
 
 
 def _value_bytes(value: Json) -> int:

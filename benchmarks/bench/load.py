@@ -148,6 +148,33 @@ async def post_all(
         return [post for posts in await asyncio.gather(*callers) for post in posts]
 
 
+def strangers(stack: Stack, count: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of a short list asked for by a token's first request, and by its second.
+
+    The first asks the authorizer; API Gateway remembers its answer for the second.
+    """
+    first, second = [], []
+    for number in range(count):
+        name = {"service_name": f"stranger-{number}"}
+        made = _expect(_call(stack, "POST", "clients", stack.admin_token, name)).json()
+        token = made["data"]["api_token"]
+        first.append(_list_seconds(stack, token))
+        second.append(_list_seconds(stack, token))
+    return first, second
+
+
+def _list_seconds(stack: Stack, token: str) -> float:
+    began = time.perf_counter()
+    _expect(
+        fetch(
+            "GET",
+            f"{stack.api}/api/v1/notifications?limit=1",
+            headers={"Authorization": f"Bearer {token}"},
+        )
+    )
+    return time.perf_counter() - began
+
+
 def run_pass(stack: Stack, token: str, prefix: str, count: int, concurrency: int) -> Pass:
     """Send, and wait until everything has arrived or nothing comes any more."""
     posts = asyncio.run(post_all(stack, token, prefix, count, concurrency))

@@ -1,6 +1,7 @@
 """The measurement from its beginning to its one line of JSON."""
 
 import argparse
+import asyncio
 import json
 import os
 import platform
@@ -14,17 +15,18 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from offline import parent
+from offline import cloud, parent
 from offline.problems import OfflineError
 from offline.progress import Steps
 from offline.stack import STATE, Stack, free_ports, running
 from sandbox.mailroom import NEWEST
 
-from . import clone, counting, figures, load, polling, processes, report
+from . import clone, counting, figures, lists, load, polling, processes, report
 
 FOLDER = STATE / "bench"
 WARM_UP = 100
 PLAIN_WIDTH = 120
+STRANGERS = 30
 INTERRUPTED = 130
 
 Json = dict[str, Any]
@@ -113,6 +115,10 @@ def measure_speed(stack: Stack, options: argparse.Namespace, steps: Steps) -> Js
         with processes.watching() as watch:
             crowd = load.run_pass(stack, token, "crowd", options.count, options.concurrency)
         used = watch.result()
+    with steps.step("the same again, one after the other"):
+        again = asyncio.run(load.post_all(stack, token, "single", options.singles, 1))
+    with steps.step("new tokens, one after the other"):
+        first, second = load.strangers(stack, STRANGERS)
     with steps.step("nothing comes twice"):
         outcome, left, calls = exactness(stack, [warm, singles, crowd])
     return {
@@ -122,6 +128,11 @@ def measure_speed(stack: Stack, options: argparse.Namespace, steps: Steps) -> Js
         "post_ms": {
             str(each.concurrency): figures.in_milliseconds([post.seconds for post in each.posts])
             for each in (singles, crowd)
+        },
+        "replay_ms": figures.in_milliseconds([post.seconds for post in again]),
+        "list_ms": {
+            "new token": figures.in_milliseconds(first),
+            "known token": figures.in_milliseconds(second),
         },
         "end_to_end_ms": {
             str(each.concurrency): figures.in_milliseconds(each.end_to_end)
@@ -150,6 +161,8 @@ def measure_cost(options: argparse.Namespace, steps: Steps) -> Json:
 
 def _counted(stack: Stack, ledger: counting.Ledger, options: argparse.Namespace) -> Json:
     token = load.register(stack)
+    with cloud.client("dynamodb", stack.cloud) as dynamodb:
+        ledger.indexes = counting.indexes_of(dynamodb)
     warm = load.run_pass(stack, token, "warm", options.concurrency * 2, options.concurrency)
     load.await_empty_queues(stack)
     ledger.calls.clear()
@@ -157,9 +170,11 @@ def _counted(stack: Stack, ledger: counting.Ledger, options: argparse.Namespace)
     counted = load.run_pass(stack, token, "counted", options.counted, options.concurrency)
     outcome, left, provider_calls = exactness(stack, [warm, counted])
     batches = polling.batches(stack.cloud) - batches
-    return cost(ledger, processes.functions_by_port(), options.counted, batches) | {
+    found = cost(ledger, processes.functions_by_port(), options.counted, batches)
+    return found | {
         "provider_calls": (provider_calls - len(warm.posts)) / options.counted,
         "outcome": asdict(outcome) | {"left_in_queues": left},
+        "lists": lists.measure(stack, token, ledger),
     }
 
 

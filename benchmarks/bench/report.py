@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
+from .counting import UNIT_BUDGET
+
 Json = dict[str, Any]
 
 NUMBERS = frozenset({"instances", "CPU s", "largest MB", "together MB", "n"})
@@ -26,6 +28,10 @@ def _speed(found: Json) -> Table:
         for concurrency, of in found[kind].items():
             figure = f"p50 {of.get('p50')} ms, p99 {of.get('p99')} ms, {of['count']} times"
             table.add_row(f"{what}, {concurrency} at once", figure)
+    again = found["replay_ms"]
+    table.add_row("POST again, its key known", f"p50 {again['p50']} ms, p99 {again['p99']} ms")
+    for whose, of in found["list_ms"].items():
+        table.add_row(f"a short list, {whose}", f"p50 {of['p50']} ms, p99 {of['p99']} ms")
     table.add_row("lost, doubled and so on", _verdict(found["outcome"]))
     return table
 
@@ -49,9 +55,12 @@ def _calls(cost: Json) -> Table:
         for name, times in calls.items():
             table.add_row(role, name, f"{times:g}")
     table.add_section()
-    table.add_row("", "DynamoDB write units (budget 4)", f"{cost['write_units']:g}")
+    table.add_row("", f"DynamoDB write units (budget {UNIT_BUDGET})", f"{cost['write_units']:g}")
     table.add_row("", "SNS publishes (budget 1)", f"{cost['publishes']:g}")
     table.add_row("", "requests to the provider", f"{cost['provider_calls']:g}")
+    table.add_section()
+    for size, page in cost["lists"].items():
+        table.add_row("list", f"read units of a page of 25 among {size}", f"{page['read_units']:g}")
     return table
 
 

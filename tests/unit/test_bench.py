@@ -53,6 +53,25 @@ def test_every_started_kilobyte_is_a_write_unit(letters: int, units: int) -> Non
     assert write_units("BatchWriteItem", batch(item), {}, 200) == units
 
 
+def test_an_index_that_takes_the_item_is_a_write_of_its_own() -> None:
+    listing = counting.Index(frozenset({"who"}), frozenset({"k", "who"}))
+    item = {"k": {"S": "v"}, "who": {"S": "ada"}, "text": {"S": "x" * 2000}}
+    assert write_units("PutItem", {"Item": item}, {}, 200, [listing, listing]) == 2 + 1 + 1
+    del item["who"]
+    assert write_units("PutItem", {"Item": item}, {}, 200, [listing]) == 2
+    lost = {"__type": "ConditionalCheckFailedException"}
+    assert write_units("PutItem", {"Item": item | {"who": {"S": "a"}}}, lost, 400, [listing]) == 2
+
+
+def test_read_units_are_four_kilobytes_each_and_half_when_they_may_be_old() -> None:
+    item = {"k": {"S": "x" * 1999}}
+    assert counting.read_units("Query", {}, {"Items": [item] * 3}) == 1.0
+    assert counting.read_units("Query", {"ConsistentRead": True}, {"Items": [item] * 3}) == 2.0
+    assert counting.read_units("GetItem", {"ConsistentRead": True}, {}) == 1.0
+    asked = {"RequestItems": {"t": {"Keys": [{}] * 4}}}
+    assert counting.read_units("BatchGetItem", asked, {"Responses": {"t": [item] * 3}}) == 2.0
+
+
 def test_a_transaction_takes_two_units_for_one() -> None:
     asked = {"TransactItems": [{"Put": {"Item": {"k": {"S": "v"}}}}, {"ConditionCheck": {}}]}
     assert write_units("TransactWriteItems", asked, {}, 200) == 4
@@ -121,9 +140,9 @@ def test_the_stricter_count_of_write_units_is_held_against_the_budget() -> None:
 
 
 @pytest.mark.parametrize(
-    ("publishes", "units", "within"), [(10, 40, True), (10, 41, False), (11, 10, False)]
+    ("publishes", "units", "within"), [(10, 50, True), (10, 51, False), (11, 10, False)]
 )
-def test_the_budget_is_one_publish_and_four_write_units_each(
+def test_the_budget_is_one_publish_and_five_write_units_each(
     publishes: int, units: int, within: bool
 ) -> None:
     calls = [Call(1, "sns.Publish", 200)] * publishes
