@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+import time_machine
 
 Json = dict[str, Any]
 PATH = "/api/v1/notifications"
@@ -79,6 +80,15 @@ def test_what_is_no_batch_is_refused(prepared, ask, body, pointer) -> None:
     reply = ask("POST", BATCH, body)
     assert (reply.status, reply.body["errors"][0]["pointer"]) == (422, pointer)
     assert prepared.untouched()
+
+
+def test_b5_each_item_of_a_batch_is_a_request_of_the_minute(prepared, ask) -> None:
+    with time_machine.travel("2026-11-21T12:00:01Z", tick=False):
+        assert ask("POST", BATCH, {"items": [HELLO] * 99}).status == 202
+        assert ask("GET", PATH).status == 200
+        refused = ask("POST", BATCH, {"items": [HELLO] * 2})
+    assert (refused.status, refused.body["code"]) == (429, "rate-limited")
+    assert len(prepared.items("NotificationsTable")) == 99
 
 
 # --- dry run -------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 from pydantic import AwareDatetime
 
-from carillon import bulk, cursors, history, http, intake, ledger, preview, status
+from carillon import bulk, cursors, history, http, intake, ledger, limits, preview, status
 from carillon.errors import Fault, Problem, bad_field
 from carillon.identity import Scope
 from carillon.messages import (
@@ -75,10 +75,13 @@ def send(
 def send_batch(
     request: Annotated[BatchRequest, Body()], idempotency_key: Key = None
 ) -> Response[Answer[bulk.BatchOut]]:
-    """Accept each item by itself, and say of each what came of it; 400 when none is valid."""
-    done = bulk.accept_all(
-        http.caller(app, Scope.SEND), request.items, idempotency_key, http.correlation_id(app)
-    )
+    """Accept each item by itself, and say of each what came of it; 400 when none is valid.
+
+    Each item is a request of the caller's minute.
+    """
+    caller = http.caller(app, Scope.SEND)
+    limits.take(caller, len(request.items) - 1)  # the request itself was one
+    done = bulk.accept_all(caller, request.items, idempotency_key, http.correlation_id(app))
     return http.answer(app, done, f"{done.accepted} of {len(done.items)} accepted", status=202)
 
 
