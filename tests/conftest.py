@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from carillon import aws, clients, limits, metrics, settings, templates
+from carillon import aws, clients, limits, metrics, settings, templates, tokens
 
 EVENTS = Path(__file__).parent.parent / "events"
 
@@ -44,5 +44,8 @@ def forget() -> None:
         settings.settings,
         templates._active,
         templates._version,
+        tokens._published,
+        tokens._published_meanwhile,
+        tokens._private,
     ):
         cached.cache_clear()

@@ -6,8 +6,8 @@ what a caller may do is checked where it is done.
 
 from typing import Any
 
-from carillon.identity import authenticate
 from carillon.log import logger
+from carillon.tokens import authenticate
 
 
 def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

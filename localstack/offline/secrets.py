@@ -2,11 +2,14 @@
 
 import json
 import secrets
+import subprocess
+import sys
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from offline import cloud
+from offline.environment import ROOT, tool_environment
 
 PREFIX = "/carillon/local"
 PROJECT = "carillon-local"
@@ -26,7 +29,14 @@ def put(endpoint: str, sandbox: str) -> str:
             ssm.put_parameter(
                 Name=f"{PREFIX}/{name}", Value=value, Type="SecureString", Overwrite=True
             )
+    make_signing_key(endpoint)
     return admin_token
+
+
+def make_signing_key(endpoint: str) -> None:
+    """Make the key of users' tokens with the command that does it on AWS."""
+    command = [sys.executable, str(ROOT / "infra/rotate_jwt_key.py"), "--prefix", PREFIX]
+    subprocess.run(command, env=tool_environment(endpoint), check=True, stdout=subprocess.DEVNULL)  # noqa: S603
 
 
 def twilio_account() -> dict[str, str]:

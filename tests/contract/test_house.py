@@ -148,7 +148,14 @@ def test_what_is_generated_is_current() -> None:
 
 
 @pytest.mark.parametrize(
-    "lock", ["layers/common", "functions/channels/sms", "functions/channels/push"]
+    "lock",
+    [
+        "layers/common",
+        "functions/authorizer",
+        "functions/api/auth",
+        "functions/channels/sms",
+        "functions/channels/push",
+    ],
 )
 def test_what_is_shipped_is_what_is_tested(lock) -> None:
     tested = _pins(ROOT / "requirements/dev.txt")

@@ -20,6 +20,7 @@ from carillon.delivery import consumer
 from carillon.identity import APPLICATION
 from carillon.models import Channel
 from carillon.settings import settings
+from infra import rotate_jwt_key
 
 Json = dict[str, Any]
 ADMIN_TOKEN = "nk_admin_" + "a" * 43  # as in events/clients-register.json
@@ -114,6 +115,7 @@ def _make() -> Cloud:
         dead_letters[channel.value] = _queue(sqs, f"{channel.value}-dead")
         _subscribe(sns, sqs, topic, queues[channel.value], channel.value)
     ssm.put_parameter(Name="/carillon/test/admin-token", Value=ADMIN_TOKEN, Type="SecureString")
+    rotate_jwt_key.rotate(ssm, "/carillon/test", grace=0, settle=0)
     keys_of = {name: [k["AttributeName"] for k in t["KeySchema"]] for name, t in tables.items()}
     return Cloud(dynamodb, sns, sqs, ssm, topic, queues, dead_letters, keys_of)
 

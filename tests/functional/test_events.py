@@ -30,6 +30,11 @@ def test_a_sample_event_works_with_its_function(
         "notifications-read": 404,
         "templates-create": 409,
         "clients-add-key": 404,
+        # Of an account, and with tokens, that there never were.
+        "auth-login": 401,
+        "auth-refresh": 401,
+        "auth-logout": 401,
+        "auth-token": 401,
     }
     if name in expected:
         assert answer.get("statusCode") == expected[name]

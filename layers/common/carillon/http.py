@@ -148,14 +148,19 @@ def registrar(app: APIGatewayRestResolver, scope: Scope) -> Caller:
 
     With OPEN_REGISTRATION nobody needs a token; one that is given must be good all the same.
     """
-    given = app.current_event.headers.get("authorization") or ""
+    given = app.current_event.headers.get("authorization")
     if not given and settings().open_registration == "true":
         return Caller("anonymous", "default", frozenset({scope}))
-    kind, _, token = given.partition(" ")
+    return _admitted(app, _with_scope(bearer(app), scope))
+
+
+def bearer(app: APIGatewayRestResolver) -> Caller:
+    """Return whose API token came, on a route API Gateway asks no token for; Problem (401)."""
+    kind, _, token = (app.current_event.headers.get("authorization") or "").partition(" ")
     who = authenticate(token.strip()) if kind.lower() == "bearer" else None
     if who is None:
         raise _unauthorized()
-    return _admitted(app, _with_scope(who, scope))
+    return who
 
 
 def _admitted(app: APIGatewayRestResolver, who: Caller) -> Caller:
@@ -181,7 +186,7 @@ def _authorized(event: Mapping[str, Any]) -> Caller | None:
 
 
 def _unauthorized() -> Problem:
-    text = "Give an API token as Bearer"
+    text = "Give a valid token as Bearer"
     fault = Fault("header:Authorization", "missing or not valid")
     return Problem(401, "unauthorized", text, faults=[fault])
 

@@ -36,6 +36,8 @@ APPLICATION = frozenset(Scope) - {Scope.OPS, Scope.ADMIN, Scope.SELF}
 """What an application's key may do unless it is told less."""
 ADMINISTRATOR = frozenset({Scope.ADMIN, Scope.OPS, Scope.USERS})
 
+ADMIN_CLIENT = "admin"
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -87,7 +89,7 @@ def authenticate(token: str) -> Caller | None:
     """Return whose token this is, or None. Compares hashes, in constant time."""
     match = _TOKEN.fullmatch(token)
     if match is None:
-        return Caller("admin", "default", ADMINISTRATOR) if _is_admin(token) else None
+        return Caller(ADMIN_CLIENT, "default", ADMINISTRATOR) if _is_admin(token) else None
     try:
         key = ApiKey.get(f"key#{match[1]}", consistent_read=True)
     except ApiKey.DoesNotExist:

@@ -29,6 +29,7 @@ class Settings:
     inbox_table: str = ""
     counters_table: str = ""
     idempotency_table: str = ""
+    accounts_table: str = ""
     topic_arn: str = ""
     queue_url: str = ""
     dead_letter_queue_url: str = ""
@@ -43,6 +44,9 @@ class Settings:
     retention_days: int = 90
     max_retries: int = 3
     rate_limit_per_minute: int = 100
+    access_token_seconds: int = 900
+    refresh_token_seconds: int = 2_592_000
+    login_attempts: int = 10
 
     def required(self, name: str) -> str:
         """Return the text setting called ``name``; raises SettingMissingError when it is empty."""

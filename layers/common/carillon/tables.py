@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import cache
 
-from botocore.session import Session
+import botocore.session
 from pynamodb.attributes import (
     BinaryAttribute,
     BooleanAttribute,
@@ -50,7 +50,7 @@ class _Connection(Connection):
         super().__init__(connect_timeout_seconds=1, read_timeout_seconds=2, max_retry_attempts=2)
 
     @property
-    def session(self) -> Session:
+    def session(self) -> botocore.session.Session:
         return botocore_session()
 
 
@@ -327,6 +327,40 @@ METRICS = "metrics"
 """What the counters table calls the metrics' series."""
 
 
+class Account(Item):
+    """A user's way in: their email address and the hash of their password."""
+
+    class Meta:
+        table_name = _TableName("accounts_table")
+
+    key = UnicodeAttribute(hash_key=True)  # "account#<tenant>#<email address, lower case>"
+    user_id = UnicodeAttribute()
+    email = UnicodeAttribute()
+    password = UnicodeAttribute()  # argon2's hash, its parameters and salt included
+    created_at = UnicodeAttribute()
+
+
+class AccountOwner(Item):
+    """Leads from a user to their account."""
+
+    class Meta:
+        table_name = _TableName("accounts_table")
+
+    key = UnicodeAttribute(hash_key=True)  # "owner#<tenant>#<user id>"
+    account = UnicodeAttribute()
+
+
+class Session(Item):
+    """A user's session: which refresh token is the one to come next."""
+
+    class Meta:
+        table_name = _TableName("accounts_table")
+
+    key = UnicodeAttribute(hash_key=True)  # "session#<session id>"
+    digest = BinaryAttribute(legacy_encoding=False)  # SHA-256 of the refresh token
+    expires_at = NumberAttribute()  # epoch seconds, as the refresh token's
+
+
 class Counter(Item):
     """A number that many add to: of requests, of logins, of what was sent."""
 
@@ -385,6 +419,11 @@ def metrics() -> Iterator[Metric]:
     return Metric.query(METRICS)
 
 
+def forget_counter(name: str, slot: str) -> None:
+    """Let a counter begin anew."""
+    Counter(name, slot).delete()
+
+
 def tenant_key(tenant: str, name: str) -> str:
     """Return the key of something a tenant calls ``name``."""
     return f"{tenant}#{name}"
@@ -415,7 +454,7 @@ Step = Callable[[TransactWrite], None]
 CONFLICTS = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
 
 
-def is_conflict(error: PutError | TransactWriteError) -> bool:
+def is_conflict(error: PutError | UpdateError | TransactWriteError) -> bool:
     """Tell whether a write lost to another rather than to the store."""
     if isinstance(error, TransactWriteError):
         return any(reason and reason.code in CONFLICTS for reason in error.cancellation_reasons)
@@ -492,6 +531,41 @@ def create(item: Item, *, over: Condition | None = None) -> bool:
 def create_over_lapsed(record: Notification, at: int) -> bool:
     """Write a notification where there is none, or only one whose key has lapsed by ``at``."""
     return create(record, over=Notification.idempotent_until < at)
+
+
+def advance_session(session: Session, used: bytes) -> bool:
+    """Write the session's new digest over the one that was ``used``; False for any other."""
+    wanted = bytes(session.digest)
+    try:
+        session.update(
+            actions=[
+                Session.digest.set(session.digest),
+                Session.expires_at.set(session.expires_at),
+            ],
+            condition=Session.digest == used,
+        )
+    except UpdateError as error:
+        if not is_conflict(error):
+            raise
+        return _holds(session.key, wanted)
+    return True
+
+
+def _holds(key: str, digest: bytes) -> bool:
+    """Tell whether the session is as just written: the SDK repeats a write it had no answer to."""
+    try:
+        return bytes(Session.get(key, consistent_read=True).digest) == digest
+    except Session.DoesNotExist:
+        return False
+
+
+def replace_password(account: Account, password: str) -> None:
+    """Write another hash of the same password, unless the account has changed since."""
+    with suppress(UpdateError):
+        account.update(
+            actions=[Account.password.set(password)],
+            condition=Account.password == account.password,
+        )
 
 
 def user_items(tenant: str, user_id: str) -> Iterator[UserItem]:

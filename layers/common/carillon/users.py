@@ -10,6 +10,7 @@ from carillon.tables import (
     Preferences,
     Profile,
     Step,
+    UserItem,
     replace,
     requiring,
     saving,
@@ -44,6 +45,20 @@ def put(
 ) -> tuple[Profile, bool]:
     """Keep the whole profile; return it, and whether the user is new; raises Problem (412)."""
     return _write_profile(tenant, user_id, request.model_dump(), expected)
+
+
+def new_items(
+    tenant: str, user_id: str, request: UserRequest, wanted: PreferencesRequest | None
+) -> list[UserItem]:
+    """Return what a new user begins with, for the caller to write."""
+    key, moment = tenant_key(tenant, user_id), timestamp(now())
+    items: list[UserItem] = [
+        Profile(key, PROFILE, **request.model_dump(), created_at=moment, updated_at=moment)
+    ]
+    if wanted is not None:
+        kept = wanted.model_dump(mode="json")
+        items.append(Preferences(key, PREFERENCES, **kept, updated_at=moment))
+    return items
 
 
 def patch(tenant: str, user_id: str, request: UserPatch, expected: Versions = None) -> Profile:

@@ -1,0 +1,89 @@
+"""Sessions of users: an access token for minutes, a refresh token that is used once.
+
+Each refresh token is replaced by the next. One that comes a second time was stolen, or its thief's
+was used first: the session ends for both (RFC 9700, section 4.14.2).
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+from carillon import tokens, users
+from carillon.errors import Fault, Problem
+from carillon.identity import Caller, Scope
+from carillon.log import logger
+from carillon.models import now
+from carillon.settings import settings
+from carillon.tables import Session, advance_session
+from carillon.tokens import Audience, Claims
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An access token, the seconds it is good for, and what gets the next pair."""
+
+    access: str
+    refresh: str
+    expires_in: int
+
+
+def begin(tenant: str, user_id: str) -> Pair:
+    """Open a session and return its first tokens."""
+    session = Session(f"session#{secrets.token_urlsafe(16)}")
+    pair = _pair(session, tenant, user_id)
+    session.save()
+    return pair
+
+
+def refresh(token: str) -> Pair:
+    """Return the next tokens; raises Problem (401), and ends the session when it was used."""
+    claims = _claims(token)
+    session = Session(f"session#{claims['sid']}")
+    _check_user(claims)
+    used = _digest(token)
+    pair = _pair(session, claims["tenant"], claims["sub"])
+    if not advance_session(session, used):
+        session.delete()
+        logger().warning("refresh token used again", extra={"user_id": claims["sub"]})
+        raise _refused()
+    return pair
+
+
+def end(token: str) -> None:
+    """End the session of a refresh token, if it has not ended; raises Problem (401)."""
+    Session(f"session#{_claims(token)['sid']}").delete()
+
+
+def _pair(session: Session, tenant: str, user_id: str) -> Pair:
+    """Sign the next tokens and note them in the session, which is not written yet."""
+    who = Caller(f"user:{user_id}", tenant, frozenset({Scope.SELF}), user_id)
+    access, expires_in = tokens.access(who)
+    seconds = settings().refresh_token_seconds
+    sid = session.key.removeprefix("session#")
+    following = tokens.signed(Audience.REFRESH, user_id, {"tenant": tenant, "sid": sid}, seconds)
+    session.digest = _digest(following)
+    session.expires_at = int(now().timestamp()) + seconds
+    return Pair(access, following, expires_in)
+
+
+def _claims(token: str) -> Claims:
+    claims = tokens.verified(token, Audience.REFRESH)
+    if claims is None:
+        raise _refused()
+    return claims
+
+
+def _check_user(claims: Claims) -> None:
+    try:
+        users.profile(claims["tenant"], claims["sub"])
+    except Problem:
+        raise _refused() from None
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _refused() -> Problem:
+    text = "The refresh token is not valid; log in again"
+    return Problem(401, "invalid-refresh-token", text, faults=[Fault("#/refresh", "not valid")])
