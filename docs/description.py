@@ -23,7 +23,7 @@ from examples import Examples
 from carillon import metrics
 from carillon.errors import Fault, Problem
 from carillon.idempotency import Keys, keys_of
-from carillon.identity import Scope
+from carillon.identity import APPLICATION, Scope
 from carillon.problems import PROBLEM, problem_document
 
 Json = dict[str, Any]
@@ -43,12 +43,13 @@ TAGS = {
     "Health": "Whether it lives, what it counted.",
 }
 SCHEMES = {
-    "ApiToken": "An application's token, `nk_...`; its scopes are the roles named",
+    "ApiToken": "An application's token, `nk_...` or the JWT it was exchanged for; "
+    "its scopes are the roles named",
     "UserToken": "A user's access token (JWT): for what is their own",
 }
 PROBLEMS = {
     400: ("malformed-json", "The body is not JSON: Expecting value at character 0", "#"),
-    401: ("unauthorized", "Give an API token as Bearer", "header:Authorization"),
+    401: ("unauthorized", "Give a valid token as Bearer", "header:Authorization"),
     403: ("forbidden", "This takes a token with another scope", "header:Authorization"),
     404: ("user-not-found", "There is no such user", "path:user_id"),
     409: (
@@ -231,6 +232,8 @@ def _security(route: Route) -> list[Json]:
         return [{"ApiToken": [Scope[found[1]].value]}]
     if route.calls(r"http\.caller_for\("):
         return [{"ApiToken": [Scope.USERS.value]}, {"UserToken": [Scope.SELF.value]}]
+    if route.calls(r"http\.bearer\("):
+        return [{"ApiToken": [scope.value]} for scope in sorted(APPLICATION)]
     if (route.method, route.path) in public():
         return []
     raise LookupError(f"{route.method} {route.path} states no scope")

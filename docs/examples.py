@@ -17,7 +17,9 @@ EVENTS = Path(__file__).parent.parent / "events"
 WHEN = "2026-11-21T09:30:00.000Z"
 NOTIFICATION = "ntf_yli2arumcvcsb3yw66svj7jcxy2h744l"
 CLIENT = "3f1c2c1e-6a55-4a5e-9d0b-0c6f0a4f2d11"
+JWT = "eyJhbGciOiJFZERTQSIsImtpZCI6IjAwIiwidHlwIjoiSldUIn0.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJl"
 VALUES: Json = {
+    "access": JWT,
     "accepted": 1,
     "action_url": "https://shop.example.com/orders/A-1042",
     "actor": "worker",
@@ -39,6 +41,7 @@ VALUES: Json = {
     "device_id": "phone-of-ada",
     "end": "07:00",
     "email": "ada@example.com",
+    "expires_in": 900,
     "error": None,
     "fcm_token": "fcm-device-of-ada",
     "full_name": "Ada Lovelace",
@@ -63,6 +66,7 @@ VALUES: Json = {
     "provider": "ses",
     "provider_message_id": "010201a1fca0d1b2-5b0e9a54-6d25-4b30-9a3e-0a7de2c1b7c0-000000",
     "reason": "the order was returned",
+    "refresh": JWT,
     "request_id": "order-A-1042-shipped",
     "service_name": "my-shop",
     "start": "22:00",
