@@ -340,11 +340,14 @@ def check_fits(channel: Channel, content: Content) -> Content:
     """Return the content; raises RenderError when the channel's provider would refuse its size."""
     if channel is Channel.SMS and len(content["text"]) > MAX_SMS:
         raise RenderError(f"text would have more than {MAX_SMS} characters")
-    if channel is Channel.PUSH:
-        size = len(json.dumps(content, ensure_ascii=False).encode()) + PUSH_OVERHEAD
-        if size > MAX_PUSH:
-            raise RenderError(f"the push would have {size} bytes of {MAX_PUSH}")
+    if channel is Channel.PUSH and push_size(content) > MAX_PUSH:
+        raise RenderError(f"the push would have {push_size(content)} bytes of {MAX_PUSH}")
     return content
+
+
+def push_size(content: Content) -> int:
+    """Return the bytes of a push with this content."""
+    return len(json.dumps(content, ensure_ascii=False).encode()) + PUSH_OVERHEAD
 
 
 def inline_content(inline: Inline, channel: Channel) -> Content:

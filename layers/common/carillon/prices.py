@@ -1,0 +1,106 @@
+"""What a message may cost: an estimate from prices.json beside this file, which is yours to edit.
+
+Providers tell the real price after the send, if at all; these rates are lists and guesses, each
+with its date and source.
+"""
+
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+
+from carillon.lint import segments
+from carillon.models import Channel
+from carillon.rendering import Content
+
+
+class Price(BaseModel):
+    """An estimate for one message to one address.
+
+    ``amount`` is ``units`` times ``rate``, both in ``currency`` as decimal text. ``region`` is
+    where a text message goes (ISO 3166-1 alpha-2), null when that is not known.
+    """
+
+    amount: str
+    currency: str
+    per: Literal["message"] = "message"
+    rate: str
+    unit: Literal["segment", "message"]
+    units: int
+    region: str | None
+    as_of: str
+    source: str
+
+
+class _Source(BaseModel):
+    as_of: str
+    text: str
+
+
+class _Rate(BaseModel):
+    rate: Decimal
+    source: str
+
+
+class _ByRegion(BaseModel):
+    default: _Rate
+    regions: dict[str, _Rate]
+
+
+class _PriceList(BaseModel):
+    currency: str
+    sources: dict[str, _Source]
+    email: _Rate
+    push: _Rate
+    inapp: _Rate
+    sms: _ByRegion
+
+
+def estimate(channel: Channel, address: str | None, content: Content) -> Price:
+    """Return what ``content`` may cost on ``channel``; text messages by the number's region."""
+    prices = _prices()
+    region, units = None, 1
+    match channel:
+        case Channel.SMS:
+            region, units = region_of(address) if address else None, len(segments(content["text"]))
+            rate = prices.sms.regions.get(region or "", prices.sms.default)
+        case Channel.EMAIL:
+            rate = prices.email
+        case Channel.PUSH:
+            rate = prices.push
+        case Channel.INAPP:
+            rate = prices.inapp
+    source = prices.sources[rate.source]
+    return Price(
+        amount=f"{rate.rate * units:f}",
+        currency=prices.currency,
+        rate=f"{rate.rate:f}",
+        unit="segment" if channel is Channel.SMS else "message",
+        units=units,
+        region=region,
+        as_of=source.as_of,
+        source=source.text,
+    )
+
+
+def region_of(number: str) -> str | None:
+    """Return the region of a number in E.164, or the main one of its calling code."""
+    import phonenumbers  # noqa: PLC0415 - 52 ms to load
+
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return None
+    region = phonenumbers.region_code_for_number(
+        parsed
+    ) or phonenumbers.region_code_for_country_code(parsed.country_code or 0)
+    return region if region != "ZZ" else None
+
+
+@cache
+def _prices() -> _PriceList:
+    return _PriceList.model_validate_json(
+        Path(__file__).with_name("prices.json").read_text("utf-8")
+    )
