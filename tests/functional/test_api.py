@@ -11,7 +11,6 @@ from carillon import tables
 from carillon.identity import APPLICATION
 from carillon.settings import settings
 from functions.api.clients import handler as clients
-from functions.api.docs import handler as docs
 from functions.api.health import handler as health
 from functions.api.notifications import handler as notifications
 from functions.api.templates import handler as templates
@@ -241,15 +240,6 @@ def test_health_says_which_dependency_is_down(
     reply = call(health, sample("health-dependencies"))
     assert reply.status == 503
     assert [k for k, v in reply.data["dependencies"].items() if v == "down"] == [dependency]
-
-
-def test_the_docs_page_needs_no_other_host(sample, context) -> None:
-    answer = docs.lambda_handler(sample("docs-page"), context)
-    assert answer["statusCode"] == 200
-    page = answer["body"]
-    assert "SwaggerUIBundle" in page
-    assert 'src="http' not in page
-    assert "<link rel" not in page
 
 
 def test_an_unknown_route_is_a_problem_too(cloud, call, sample) -> None:
