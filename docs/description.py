@@ -228,8 +228,8 @@ def _complete(operation: Json, route: Route, examples: Examples) -> None:
 
 
 def _security(route: Route) -> list[Json]:
-    if found := re.search(r"http\.(?:caller|registrar)\(\s*app,\s*Scope\.(\w+)", route.source):
-        return [{"ApiToken": [Scope[found[1]].value]}]
+    if found := re.findall(r"http\.(?:caller|registrar)\(\s*app,\s*Scope\.(\w+)", route.source):
+        return [{"ApiToken": sorted(Scope[name].value for name in found)}]
     if route.calls(r"http\.caller_for\("):
         return [{"ApiToken": [Scope.USERS.value]}, {"UserToken": [Scope.SELF.value]}]
     if route.calls(r"http\.bearer\("):

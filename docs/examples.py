@@ -49,6 +49,15 @@ VALUES: Json = {
     "language": "en",
     "languages": ["en"],
     "limit": 25,
+    "lint": {
+        "sms": {
+            "characters": 9,
+            "encoding": "GSM-7",
+            "segments": 1,
+            "limit": 1600,
+            "not_gsm7": [],
+        }
+    },
     "links": {"self": f"/api/v1/notifications/{NOTIFICATION}"},
     "locale": "en",
     "locales": {"en": {"sms": {"text": "Hello {{ name }}"}}},
@@ -62,6 +71,19 @@ VALUES: Json = {
     "parts": {"sms": {"text": "Hello Ada"}},
     "password": "correct horse battery staple",
     "phone": "+14155552671",
+    "price": {
+        "sms": {
+            "amount": "0.08",
+            "currency": "USD",
+            "per": "message",
+            "rate": "0.08",
+            "unit": "segment",
+            "units": 1,
+            "region": None,
+            "as_of": "2026-11-21",
+            "source": "A rounded guess",
+        }
+    },
     "priority": 5,
     "provider": "ses",
     "provider_message_id": "010201a1fca0d1b2-5b0e9a54-6d25-4b30-9a3e-0a7de2c1b7c0-000000",
@@ -82,6 +104,7 @@ VALUES: Json = {
     "to": "ada@example.com",
     "user_id": "ada",
     "variables": {"name": "Ada"},
+    "variables_schema": {"properties": {"name": {"type": "string"}}, "required": ["name"]},
     "version": 1,
 }
 MODELS: Json = {

@@ -70,6 +70,8 @@ OWN = {
     "POST /api/v1/users/{user_id}/notifications/read-all": 204,
 }
 """What a user's own token is answered, when it is not 200."""
+BOTH = {"POST /api/v1/templates/{code}/test-send": {Scope.SEND, Scope.TEMPLATES}}
+"""What takes two scopes at once."""
 # A body that fits its route's schema: before it does, nobody is asked for a scope.
 BODIES: dict[str, Json] = {
     "POST /api/v1/notifications": {"user_id": "ada", "channels": ["sms"], "message": "x"},
@@ -79,6 +81,7 @@ BODIES: dict[str, Json] = {
     "PUT /api/v1/templates/{code}": {"content": "x"},
     "POST /api/v1/templates/{code}/activate": {"version": 1},
     "POST /api/v1/templates/{code}/render": {},
+    "POST /api/v1/templates/{code}/test-send": {"channel": "inapp", "to": {"user_id": "ada"}},
     "PUT /api/v1/users/{user_id}": {},
     "PATCH /api/v1/users/{user_id}": {},
     "PUT /api/v1/users/{user_id}/preferences": {},
@@ -100,7 +103,7 @@ def ask(api: Any, route: str, caller: Json | None) -> int:
 def test_b8_every_route_is_in_the_table_with_its_scope() -> None:
     described = json.loads((ROOT / "functions/api/docs/openapi.json").read_text())["paths"]
     routes = {f"{verb.upper()} {path}" for path, verbs in described.items() for verb in verbs}
-    assert routes == SCOPES.keys() | OPEN | REGISTRATION.keys()
+    assert routes == SCOPES.keys() | BOTH.keys() | OPEN | REGISTRATION.keys()
 
 
 def test_b8_the_gateway_asks_everybody_for_a_token_but_where_it_is_said() -> None:
@@ -110,7 +113,7 @@ def test_b8_the_gateway_asks_everybody_for_a_token_but_where_it_is_said() -> Non
         for event in function.get("Events", {}).values()
         if event["Type"] == "Api" and "Auth" in event["Properties"]
     }
-    assert unasked == OPEN | REGISTRATION.keys() | {"GET /docs", "GET /openapi.json"}
+    assert unasked == OPEN | REGISTRATION.keys() | {"GET /docs", "GET /redoc", "GET /openapi.json"}
 
 
 @pytest.mark.parametrize("route", SCOPES)
@@ -127,7 +130,15 @@ def test_b8_each_scope_opens_its_routes_and_no_other(api, route) -> None:
     assert ask(api, route, APPLICATION_CALLER | {"scope": every_other}) == 403
 
 
-@pytest.mark.parametrize("route", [*SCOPES, *REGISTRATION])
+@pytest.mark.parametrize("route", BOTH)
+def test_b8_what_takes_two_scopes_is_not_opened_by_one(api, route) -> None:
+    for scope in Scope:
+        assert ask(api, route, APPLICATION_CALLER | {"scope": scope.value}) == 403
+    every = " ".join(sorted(BOTH[route]))
+    assert ask(api, route, APPLICATION_CALLER | {"scope": every}) != 403
+
+
+@pytest.mark.parametrize("route", [*SCOPES, *BOTH, *REGISTRATION])
 def test_b8_no_route_answers_without_a_caller(api, route) -> None:
     method, _, path = route.partition(" ")
     body = BODIES.get(route, REGISTRATION.get(route))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from carillon import templates
-from carillon.models import Parts
+from carillon.template_models import VersionRequest
 from functions.api.notifications import handler as notifications
 from functions.api.templates import handler
 
@@ -119,13 +119,13 @@ def test_a_code_that_begins_like_another_has_its_own_history(ask) -> None:
 
 def test_of_two_changes_of_one_revision_one_is_made(ask, monkeypatch) -> None:
     """The other one read the same revision, and writes second."""
-    parts = Parts.model_validate(SHORT["parts"])
+    french = VersionRequest.model_validate(SHORT | {"language": "fr"})
     read = templates.current
 
     def read_then_lose(tenant: str, code: str, pointer: str = "") -> Any:
         found = read(tenant, code)
         monkeypatch.setattr(templates, "current", read)
-        templates.add_version(tenant, code, "fr", parts, frozenset({1}))
+        templates.add_version(tenant, code, french, frozenset({1}))
         return found
 
     monkeypatch.setattr(templates, "current", read_then_lose)

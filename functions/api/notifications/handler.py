@@ -1,13 +1,13 @@
 """Notifications: accept, look up, list, report, cancel."""
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 from pydantic import AwareDatetime
 
-from carillon import bulk, cursors, history, http, intake, ledger, limits, preview, status
+from carillon import bulk, cursors, history, http, intake, ledger, limits, preview, status, trial
 from carillon.errors import Fault, Problem, bad_field
 from carillon.identity import Scope
 from carillon.messages import (
@@ -19,6 +19,7 @@ from carillon.messages import (
 )
 from carillon.models import Answer, Channel, ChannelName, IdempotencyKey, Name, Page, State, UserId
 from carillon.tables import Notification
+from carillon.template_models import TestSendRequest
 
 app = http.api()
 Id = Annotated[str, Path()]
@@ -54,15 +55,37 @@ def send(
     accepted = intake.accept(
         caller, request, http.canonical_body(app), idempotency_key, http.correlation_id(app)
     )
-    path = status.path(accepted.record.notification_id)
-    return http.answer(
-        app,
-        status.accepted(accepted.record),
-        "Notification accepted",
-        status=202,
-        headers={"Location": http.location(app, path)}
-        | ({"Idempotent-Replayed": "true"} if accepted.replayed else {}),
-    )
+    return _accepted(accepted, "Notification accepted")
+
+
+@app.post(
+    "/api/v1/templates/<code>/test-send",
+    status_code=202,
+    summary="Send a template once, to see it where it will be seen",
+    tags=["Templates"],
+    responses=http.responses(
+        Answer[status.Accepted], 400, 401, 403, 404, 413, 415, 422, 502, 503, status=202
+    ),
+)
+def send_test(
+    code: Annotated[Name, Path()],
+    request: Annotated[TestSendRequest, Body()],
+    idempotency_key: Key = None,
+) -> Response[Answer[status.Accepted]]:
+    """Accept a notification like any other; its metadata say that it is a test."""
+    http.caller(app, Scope.TEMPLATES)
+    caller = http.caller(app, Scope.SEND)
+    # With the code: the same key for another template is another request.
+    body = code.encode() + http.canonical_body(app)
+    with trial.own_places():
+        accepted = intake.accept(
+            caller,
+            trial.notification(code, request),
+            body,
+            idempotency_key,
+            http.correlation_id(app),
+        )
+    return _accepted(accepted, "Test accepted")
 
 
 @app.post(
@@ -231,6 +254,18 @@ def _reported(record: Notification, channel: Channel | None, target: str | None)
     if channel is None and len({channel_of(each) for each in named}) > 1:
         raise bad_field("#/channel", "say which of the channels", code="channel-missing")
     return named
+
+
+def _accepted(accepted: intake.Accepted, message: str) -> Response[Any]:
+    path = status.path(accepted.record.notification_id)
+    return http.answer(
+        app,
+        status.accepted(accepted.record),
+        message,
+        status=202,
+        headers={"Location": http.location(app, path)}
+        | ({"Idempotent-Replayed": "true"} if accepted.replayed else {}),
+    )
 
 
 lambda_handler = http.handler(app)

@@ -1,24 +1,22 @@
 """Templates: their versions, and the one in use."""
 
+import json
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
-from carillon import http, templates
+from carillon import http, lint, prices, templates
 from carillon.identity import Scope
-from carillon.models import (
+from carillon.models import Answer, Channel, Locale, Name, Page, VersionNumber
+from carillon.tables import Template
+from carillon.template_models import (
     ActivateRequest,
-    Answer,
-    Channel,
-    Name,
-    Parts,
     RenderRequest,
     TemplateRequest,
     VersionRequest,
 )
-from carillon.tables import Template
 
 app = http.api()
 Code = Annotated[Name, Path()]
@@ -27,13 +25,29 @@ READ_REFUSALS = (400, 401, 403, 404, 503)
 WRITE_REFUSALS = (400, 401, 403, 404, 412, 413, 415, 422, 503)
 
 
+class TemplateSummary(BaseModel):
+    """A version of a template, without its texts; ``language`` is the one to fall back to."""
+
+    id: int
+    code: str
+    version: int
+    language: str
+    languages: list[str]
+    channels: list[Channel]
+    category: str | None
+    created_at: str
+
+
 class TemplateOut(BaseModel):
     """A version of a template: its parts by locale and channel."""
 
+    id: int
     code: str
     version: int
     language: str
     locales: dict[str, dict[Channel, dict[str, str]]]
+    variables_schema: dict[str, JsonValue] | None
+    category: str | None
     created_at: str
 
 
@@ -46,12 +60,14 @@ class VersionOut(BaseModel):
 
 
 class Rendered(BaseModel):
-    """What a version of a template says, by channel."""
+    """What a version of a template says, by channel; what it amounts to, and may cost."""
 
     code: str
     version: int
     locale: str
     parts: dict[Channel, dict[str, str]]
+    lint: dict[Channel, lint.Lint]
+    price: dict[Channel, prices.Price]
 
 
 @app.post(
@@ -65,12 +81,7 @@ class Rendered(BaseModel):
 )
 def create(request: Annotated[TemplateRequest, Body()]) -> Response[Answer[TemplateOut]]:
     """Check the template and keep it as version 1."""
-    template = templates.create(
-        http.caller(app, Scope.TEMPLATES).tenant,
-        request.code,
-        request.language,
-        _parts(request.code, request),
-    )
+    template = templates.create(http.caller(app, Scope.TEMPLATES).tenant, request)
     where = http.location(app, f"/api/v1/templates/{template.code}")
     return http.answer(
         app,
@@ -85,12 +96,16 @@ def create(request: Annotated[TemplateRequest, Body()]) -> Response[Answer[Templ
     "/api/v1/templates",
     summary="The templates in use, by code",
     tags=["Templates"],
-    responses=http.responses(Answer[list[TemplateOut]], 401, 403, 503),
+    responses=http.responses(Page[TemplateSummary], 400, 401, 403, 503),
 )
-def read_all() -> Response[Answer[list[TemplateOut]]]:
-    """Return the version in use of every template."""
-    found = templates.in_use(http.caller(app, Scope.TEMPLATES).tenant)
-    return http.answer(app, [_out(template) for template in found], "Templates found")
+def read_all(
+    limit: Annotated[int, Query(ge=1, le=100)] = 25,
+    cursor: Annotated[str | None, Query(max_length=512)] = None,
+) -> Response[Page[TemplateSummary]]:
+    """Return a page of the versions in use and the cursor of the next."""
+    found, following = templates.in_use(http.caller(app, Scope.TEMPLATES).tenant, limit, cursor)
+    summaries = [_summary(template) for template in found]
+    return http.page(app, summaries, "Templates found", limit=limit, cursor=following)
 
 
 @app.get(
@@ -100,17 +115,18 @@ def read_all() -> Response[Answer[list[TemplateOut]]]:
     responses=http.responses(Answer[TemplateOut], *READ_REFUSALS),
 )
 def read(
-    code: Code, version: Annotated[int | None, Query(ge=1, le=99_999)] = None
+    code: Code,
+    version: Annotated[VersionNumber | None, Query()] = None,
+    locale: Annotated[Locale | None, Query()] = None,
 ) -> Response[Answer[TemplateOut]]:
-    """Return the version in use, or the one asked for."""
+    """Return the version in use, or the one asked for; only the best locale when one is named."""
     tenant = http.caller(app, Scope.TEMPLATES).tenant
     if version is not None:
-        return http.answer(
-            app, _out(templates.find_version(tenant, code, version)), "Version found"
-        )
+        found = templates.find_version(tenant, code, version)
+        return http.answer(app, _out(found, locale), "Version found")
     template = templates.current(tenant, code)
     headers = http.unless_current(app, template.revision)
-    return http.answer(app, _out(template), "Template found", headers=headers)
+    return http.answer(app, _out(template, locale), "Template found", headers=headers)
 
 
 @app.put(
@@ -126,8 +142,7 @@ def add_version(
     template = templates.add_version(
         http.caller(app, Scope.TEMPLATES).tenant,
         code,
-        request.language,
-        _parts(code, request),
+        request,
         http.required_versions(app),
     )
     return _changed(template, f"Version {template.version} added and used")
@@ -163,13 +178,21 @@ def render(code: Code, request: Annotated[RenderRequest, Body()]) -> Response[An
         if request.version
         else templates.current(tenant, code)
     )
+    templates.check(template, request.variables)
     locale = templates.choose_locale(template, request.locale)
     channels = [request.channel] if request.channel else map(Channel, template.locales[locale])
     parts = {
         channel: templates.preview(template, locale, channel, request.variables)
         for channel in channels
     }
-    rendered = Rendered(code=code, version=int(template.version), locale=locale, parts=parts)
+    rendered = Rendered(
+        code=code,
+        version=int(template.version),
+        locale=locale,
+        parts=parts,
+        lint={channel: lint.check(channel, content) for channel, content in parts.items()},
+        price={c: prices.estimate(c, None, content) for c, content in parts.items()},
+    )
     return http.answer(app, rendered, "Template rendered")
 
 
@@ -202,21 +225,36 @@ def archive(code: Code) -> Response[None]:
     return http.nothing(app)
 
 
-def _parts(code: str, request: VersionRequest) -> Parts:
-    return request.parts or templates.parts_of_content(code, request.content or "")
-
-
 def _changed(template: Template, message: str) -> Response[Answer[TemplateOut]]:
     headers = {"ETag": http.etag(template.revision)}
     return http.answer(app, _out(template), message, headers=headers)
 
 
-def _out(template: Template) -> TemplateOut:
+def _out(template: Template, locale: str | None = None) -> TemplateOut:
+    best = [templates.choose_locale(template, locale)] if locale else template.locales
+    schema = template.variables_schema
     return TemplateOut(
+        id=int(template.template_id),
         code=template.code,
         version=int(template.version),
         language=template.default_locale,
-        locales=template.locales,
+        locales={name: template.locales[name] for name in best},
+        variables_schema=json.loads(schema) if schema else None,
+        category=template.category,
+        created_at=template.created_at,
+    )
+
+
+def _summary(template: Template) -> TemplateSummary:
+    written = {channel for parts in template.locales.values() for channel in parts}
+    return TemplateSummary(
+        id=int(template.template_id),
+        code=template.code,
+        version=int(template.version),
+        language=template.default_locale,
+        languages=sorted(template.locales),
+        channels=[channel for channel in Channel if channel in written],
+        category=template.category,
         created_at=template.created_at,
     )
 

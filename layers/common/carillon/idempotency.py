@@ -3,7 +3,7 @@
 A key belongs to its caller. Its record is made when the request is let in and holds the answer
 once that is known; only a success is kept, so that what was refused can be tried again. A repeat
 gets the first answer; one that comes while the first runs gets 409, and one that asks for
-something else 422. POST /notifications does without: its key is the record (intake.py).
+something else 422. What sends does without: its key is the record (intake.py).
 """
 
 import hashlib
@@ -35,6 +35,13 @@ MAX_BODY_BYTES = 256 * 1024
 # Told of each request anew, or of the connection.
 NOT_REPLAYED = frozenset(
     {"x-correlation-id", "ratelimit", "ratelimit-policy", "retry-after", "idempotent-replayed"}
+)
+OWN_KEYS = frozenset(
+    [
+        "/api/v1/notifications",
+        "/api/v1/notifications/batch",
+        "/api/v1/templates/{code}/test-send",
+    ]
 )
 _KEY = re.compile(r"[!-~]{1,255}")
 
@@ -70,7 +77,7 @@ def keys_of(method: str, route: str) -> Keys:
     """Return what a route does with keys; ``route`` is the path with its parameters' names."""
     if method not in ("POST", "PATCH") or route.startswith("/api/v1/auth/"):
         return Keys.IGNORED
-    if route in ("/api/v1/notifications", "/api/v1/notifications/batch"):
+    if route in OWN_KEYS:
         return Keys.OWN
     if method == "POST" and route.startswith("/api/v1/clients"):
         return Keys.ONCE

@@ -34,8 +34,8 @@ from carillon.recipients import Recipient, Routing, resolve, route
 from carillon.rendering import inline_content
 from carillon.settings import settings
 from carillon.status import deliveries_of, message_of
-from carillon.tables import Notification, create_over_lapsed, expiry
-from carillon.templates import active, choose_locale, find_version, preview
+from carillon.tables import Notification, Template, create_over_lapsed, expiry
+from carillon.templates import active, check, choose_locale, find_version, preview
 
 MAX_MESSAGE_BYTES = 200_000
 """Largest message, with every device of the user in it; SNS and SQS take 256 KiB."""
@@ -185,7 +185,8 @@ def decide(
     """Return what accepting ``request`` would record; raises Problem. Nothing is written."""
     if request.expires_at and request.expires_at <= now():
         raise bad_field("#/expires_at", "is in the past")
-    category = request.category or GENERAL
+    template = _template(caller, request)
+    category = request.category or (template and template.category) or GENERAL
     mandatory = is_mandatory(caller, category)
     who = resolve(caller.tenant, request)
     routing = route(request, who, category, mandatory=mandatory)
@@ -200,7 +201,7 @@ def decide(
         priority=request.priority,
         user_id=request.user_id,
         targets=routing.targets,
-        template=_template(caller, request, who, routing.targets),
+        template=template and _reference(template, request, who, routing.targets),
         inline=_inline(request, routing.targets),
         variables=request.variables,
         metadata=request.metadata,
@@ -226,20 +227,22 @@ def _inline(request: NotificationRequest, channels: Iterable[Channel]) -> Inline
     return inline
 
 
-def _template(
-    caller: Caller,
-    request: NotificationRequest,
-    recipient: Recipient,
-    channels: Iterable[Channel],
-) -> TemplateRef | None:
+def _template(caller: Caller, request: NotificationRequest) -> Template | None:
+    """Return the version asked for, or the one in use; raises Problem (404)."""
     if request.template_code is None:
         return None
-    template = (
-        find_version(caller.tenant, request.template_code, request.template_version)
-        if request.template_version
-        else active(caller.tenant, request.template_code)
-    )
-    locale = choose_locale(template, request.locale, recipient.locale)
+    if request.template_version is None:
+        return active(caller.tenant, request.template_code)
+    places = ("#/template_code", "#/template_version")
+    return find_version(caller.tenant, request.template_code, request.template_version, places)
+
+
+def _reference(
+    template: Template, request: NotificationRequest, who: Recipient, channels: Iterable[Channel]
+) -> TemplateRef:
+    """Return what the message is to say; raises Problem (422) unless each channel can say it."""
+    locale = choose_locale(template, request.locale, who.locale)
+    check(template, request.variables)
     for channel in channels:
         # Rendering is the one exact check of the variables, and costs 0.01 ms once compiled.
         preview(template, locale, channel, request.variables)

@@ -6,17 +6,15 @@ The same models validate a request, document it in OpenAPI and carry it to the w
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    JsonValue,
     StringConstraints,
     WithJsonSchema,
-    model_validator,
 )
 
 T = TypeVar("T")
@@ -113,97 +111,6 @@ class Strict(BaseModel):
     """A body from outside: unknown fields are refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-# --- template parts -------------------------------------------------------------------------
-
-Source = Annotated[str, StringConstraints(min_length=1, max_length=32_768)]
-Heading = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-
-
-class EmailPart(Strict):
-    """An email: its subject and at least one body."""
-
-    subject: Heading
-    html: Source | None = None
-    text: Source | None = None
-
-    @model_validator(mode="after")
-    def _has_a_body(self) -> Self:
-        if self.html is None and self.text is None:
-            raise ValueError("an email needs html, text, or both")
-        return self
-
-
-class SmsPart(Strict):
-    """A text message."""
-
-    text: Source
-
-
-class PushPart(Strict):
-    """A push notification."""
-
-    title: Heading
-    body: Source
-
-
-class InappPart(Strict):
-    """An entry of the user's inbox."""
-
-    title: Heading
-    body: Source
-    action_url: Heading | None = None
-
-
-class Parts(Strict):
-    """A template's parts, one per channel it can be sent by."""
-
-    email: EmailPart | None = None
-    sms: SmsPart | None = None
-    push: PushPart | None = None
-    inapp: InappPart | None = None
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        if not self.model_dump(exclude_none=True):
-            raise ValueError("give the part of at least one channel")
-        return self
-
-
-class VersionRequest(Strict):
-    """PUT /templates/{code}: other parts for one language, as a new version."""
-
-    language: Locale = "en"
-    content: Source | None = None
-    parts: Parts | None = None
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Self:
-        if (self.content is None) == (self.parts is None):
-            raise ValueError("give either content or parts")
-        return self
-
-
-class TemplateRequest(VersionRequest):
-    """POST /templates: ``content`` is one text for every channel, ``parts`` one part for each."""
-
-    code: Name
-
-
-class ActivateRequest(Strict):
-    """POST /templates/{code}/activate: the version to use from now on."""
-
-    version: VersionNumber
-
-
-class RenderRequest(Strict):
-    """POST /templates/{code}/render: what it would say, in one channel or in all it has."""
-
-    variables: dict[str, JsonValue] = {}
-    channel: ChannelName | None = None
-    locale: Locale | None = None
-    version: VersionNumber | None = None
 
 
 # --- answers --------------------------------------------------------------------------------

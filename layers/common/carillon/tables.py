@@ -135,10 +135,13 @@ class Template(Item):
 
     tenant = UnicodeAttribute(hash_key=True)
     slot = UnicodeAttribute(range_key=True)  # "active#<code>" or "version#<code>#00001"
+    template_id = NumberAttribute()  # counted per tenant
     code = UnicodeAttribute()
     version = NumberAttribute()
     default_locale = UnicodeAttribute()
     locales = JSONAttribute()  # locale -> channel -> part
+    variables_schema = UnicodeAttribute(null=True)  # JSON Schema, as canonical JSON
+    category = UnicodeAttribute(null=True)
     created_at = UnicodeAttribute()
     # Of the copy in use only:
     latest = NumberAttribute(null=True)  # the newest version's number
@@ -373,10 +376,11 @@ class Counter(Item):
     expires_at = NumberAttribute(null=True)  # epoch seconds; for ever when there is none
 
 
-def add(name: str, slot: str, count: int, expires_at: int) -> int:
+def add(name: str, slot: str, count: int, expires_at: int | None = None) -> int:
     """Add to a counter, made by the first; return its total, this addition included."""
     counter = Counter(name, slot)
-    counter.update(actions=[Counter.total.add(count), Counter.expires_at.set(expires_at)])
+    kept = [] if expires_at is None else [Counter.expires_at.set(expires_at)]
+    counter.update(actions=[Counter.total.add(count), *kept])
     return int(counter.total)
 
 

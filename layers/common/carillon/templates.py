@@ -7,10 +7,12 @@ rises with every change, and each change is made only over the revision that was
 import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from pydantic import JsonValue
 
+from carillon import cursors
 from carillon.errors import (
     Fault,
     Problem,
@@ -20,7 +22,7 @@ from carillon.errors import (
     precondition_failed,
 )
 from carillon.messages import Message, TemplateRef
-from carillon.models import Channel, Parts, now, timestamp
+from carillon.models import Channel, now, timestamp
 from carillon.rendering import (
     Content,
     check_fits,
@@ -28,7 +30,16 @@ from carillon.rendering import (
     inline_content,
     render_part,
 )
-from carillon.tables import Template, active_slot, create_all, replace_all, version_slot
+from carillon.schemas import check_schema, check_variables
+from carillon.tables import (
+    Template,
+    active_slot,
+    add,
+    create_all,
+    replace_all,
+    version_slot,
+)
+from carillon.template_models import Parts, TemplateRequest, VersionRequest
 
 Variables = Mapping[str, JsonValue]
 
@@ -36,6 +47,7 @@ MAX_TEMPLATE_BYTES = 300_000
 """Largest template with all its locales; a DynamoDB item takes 400 KB."""
 ACTIVE_SECONDS = 5
 """How long a warm function may go on using a version after another was activated."""
+_CODE = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 
 
 def content_for(message: Message, channel: Channel) -> Content:
@@ -58,11 +70,16 @@ def part_of(template: Template, locale: str, channel: Channel) -> dict[str, str]
 
 
 def choose_locale(template: Template, *wanted: str | None) -> str:
-    """Return the template's best locale: each wish as it is, then its language, then default."""
+    """Return the template's best locale for the first wish it has any for, or its default.
+
+    A wish loses its last part until the template has it: zh-Hant-TW, zh-Hant, zh (RFC 4647, 3.4).
+    """
+    known = {locale.lower(): locale for locale in template.locales}
     for wish in filter(None, wanted):
-        for candidate in (wish, wish.split("-")[0]):
-            if candidate in template.locales:
-                return candidate
+        parts = wish.lower().split("-")
+        for length in range(len(parts), 0, -1):
+            if found := known.get("-".join(parts[:length])):
+                return str(found)
     return str(template.default_locale)
 
 
@@ -100,13 +117,15 @@ def _version(tenant: str, code: str, number: int) -> Template:
         raise RenderError(f"version {number} of the template is gone") from None
 
 
-def find_version(tenant: str, code: str, number: int) -> Template:
-    """Return a version of a template; raises Problem (404)."""
-    current(tenant, code)
+def find_version(
+    tenant: str, code: str, number: int, places: tuple[str, str] = ("path:code", "version")
+) -> Template:
+    """Return a version of a template; raises Problem (404), with the place of code or version."""
+    current(tenant, code, places[0])
     try:
         return _version(tenant, code, number)
     except RenderError:
-        raise not_found("template-version", "version") from None
+        raise not_found("template-version", places[1]) from None
 
 
 def versions(tenant: str, code: str) -> list[Template]:
@@ -116,10 +135,32 @@ def versions(tenant: str, code: str) -> list[Template]:
     return list(Template.query(tenant, Template.slot.startswith(prefix), consistent_read=True))
 
 
-def in_use(tenant: str) -> Iterator[Template]:
-    """Yield the version in use of each of the tenant's templates, by code."""
-    found = Template.query(tenant, Template.slot.startswith(active_slot("")))
-    return (template for template in found if not template.archived)
+def in_use(tenant: str, limit: int, cursor: str | None) -> tuple[list[Template], str | None]:
+    """Return the versions in use of up to ``limit`` templates, by code, and the next cursor.
+
+    Raises Problem (400) for a cursor we did not make.
+    """
+    found = Template.query(
+        tenant,
+        Template.slot.startswith(active_slot("")),
+        page_size=limit + 1,
+        last_evaluated_key=_start(tenant, cursor) if cursor else None,
+    )
+    # One more than asked for tells whether there is a next page.
+    items = list(islice((each for each in found if not each.archived), limit + 1))
+    following = len(items) > limit
+    return items[:limit], cursors.make(items[limit - 1].code) if following else None
+
+
+def _start(tenant: str, cursor: str) -> dict[str, dict[str, str]]:
+    slot = active_slot(cursors.read(cursor, _CODE))
+    return {"tenant": {"S": tenant}, "slot": {"S": slot}}
+
+
+def check(template: Template, variables: Variables) -> None:
+    """Raise Problem (422) when the variables do not fit the version's schema, if it has one."""
+    if template.variables_schema:
+        check_variables(template.variables_schema, variables)
 
 
 def preview(template: Template, locale: str, channel: Channel, variables: Variables) -> Content:
@@ -136,20 +177,24 @@ def preview(template: Template, locale: str, channel: Channel, variables: Variab
         raise bad_field(pointer, f"{channel.value}: {error}", code=code) from None
 
 
-def create(tenant: str, code: str, language: str, parts: Parts) -> Template:
-    """Create a template; raises Problem: 422 when a part is not safe, 409 when the code is taken.
+def create(tenant: str, request: TemplateRequest) -> Template:
+    """Create a template; raises Problem: 422 when it is not safe, 409 when the code is taken.
 
     Writes the immutable version 1 and the copy in use, together.
     """
+    code = request.code
     first = Template(
         tenant,
         version_slot(code, 1),
         code=code,
         version=1,
-        default_locale=language,
-        locales=_fitting({language: _checked(parts)}),
+        default_locale=request.language,
+        locales=_fitting({request.language: _checked(code, request)}),
+        variables_schema=_schema(request),
+        category=request.category,
         created_at=timestamp(now()),
     )
+    first.template_id = add("template-ids", tenant, 1)
     if not create_all(first, _copy_in_use(first, latest=1)):
         text = f"There is a template {code} already"
         raise Problem(409, "template-exists", text, faults=[Fault("#/code", text)])
@@ -157,18 +202,24 @@ def create(tenant: str, code: str, language: str, parts: Parts) -> Template:
 
 
 def add_version(
-    tenant: str, code: str, language: str, parts: Parts, expected: frozenset[int]
+    tenant: str, code: str, request: VersionRequest, expected: frozenset[int]
 ) -> Template:
-    """Add a version with other parts for one locale, and use it; raises Problem (404, 412, 422)."""
+    """Add a version with other parts for one locale, and use it; raises Problem (404, 412, 422).
+
+    The other locales, and schema and category unless given, are those of the version in use.
+    """
     before = _expected(tenant, code, expected)
     number = int(before.latest) + 1
     added = Template(
         tenant,
         version_slot(code, number),
+        template_id=before.template_id,
         code=code,
         version=number,
         default_locale=before.default_locale,
-        locales=_fitting({**before.locales, language: _checked(parts)}),
+        locales=_fitting({**before.locales, request.language: _checked(code, request)}),
+        variables_schema=_schema(request) or before.variables_schema,
+        category=request.category or before.category,
         created_at=timestamp(now()),
     )
     return _use(before, added, latest=number, new=added)
@@ -225,10 +276,13 @@ def _copy_in_use(chosen: Template, latest: int) -> Template:
     return Template(
         chosen.tenant,
         active_slot(chosen.code),
+        template_id=chosen.template_id,
         code=chosen.code,
         version=chosen.version,
         default_locale=chosen.default_locale,
         locales=chosen.locales,
+        variables_schema=chosen.variables_schema,
+        category=chosen.category,
         created_at=chosen.created_at,
         latest=latest,
     )
@@ -241,8 +295,15 @@ def _fitting(locales: dict[str, Any]) -> dict[str, Any]:
     return locales
 
 
-def _checked(parts: Parts) -> dict[str, dict[str, str]]:
+def _schema(request: VersionRequest) -> str | None:
+    """Return the schema given, as it is stored; raises Problem (422)."""
+    given = request.variables_schema
+    return None if given is None else check_schema(given)
+
+
+def _checked(code: str, request: VersionRequest) -> dict[str, dict[str, str]]:
     """Return the parts' sources; raises Problem (422) when one is not safe to run."""
+    parts = request.parts or parts_of_content(code, request.content or "")
     sources: dict[str, dict[str, str]] = parts.model_dump(mode="json", exclude_none=True)
     faults = [
         Fault(f"#/parts/{channel}/{field}", reason) for channel, field, reason in _unsafe(sources)
