@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from carillon_client.models import Json, Model
+from carillon_client.models import Accepted, Json, Model
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -62,6 +62,16 @@ def given(**values: Any) -> Json:
 def matching(etag: str | None) -> dict[str, str]:
     """Return the header that makes a change conditional."""
     return {"If-Match": etag} if etag else {}
+
+
+def keyed(idempotency_key: str | None) -> dict[str, str]:
+    """Return the header that makes a request that comes again the same one."""
+    return given(**{"Idempotency-Key": idempotency_key})
+
+
+def accepted(reply: Reply) -> Accepted:
+    """Read the answer to what was accepted."""
+    return Accepted.of(reply.data, replayed=reply.headers.get("Idempotent-Replayed") == "true")
 
 
 def one(kind: type[M]) -> Callable[[Reply], M]:

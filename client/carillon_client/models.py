@@ -321,12 +321,29 @@ class InboxEntry(Model):
 class Template(Model):
     """A version of a template: its parts by locale and channel."""
 
+    id: int
     code: str
     version: int
     language: str
     locales: dict[str, dict[str, dict[str, Any]]]
     created_at: datetime
+    variables_schema: dict[str, Any] | None = None
+    category: str | None = None
     etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateSummary(Model):
+    """The version of a template in use, without its texts."""
+
+    id: int
+    code: str
+    version: int
+    language: str
+    languages: list[str]
+    channels: list[str]
+    created_at: datetime
+    category: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,12 +357,14 @@ class TemplateVersion(Model):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered(Model):
-    """What a version of a template says, by channel."""
+    """What a version of a template says, by channel; what it amounts to, and may cost."""
 
     code: str
     version: int
     locale: str
     parts: dict[str, dict[str, Any]]
+    lint: dict[str, dict[str, Any]]
+    price: dict[str, dict[str, Any]]
 
 
 # --- access ---------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ParamSpec
 
-from carillon_client.calls import Call, Reply, Slice, given, one, page
+from carillon_client.calls import Call, Slice, accepted, given, keyed, one, page
 from carillon_client.models import (
     Accepted,
     Batch,
@@ -65,7 +65,7 @@ def _send(  # noqa: PLR0913 - a notification has that many fields
         on_opt_out=on_opt_out,
         dedupe=dedupe,
     )
-    return Call("POST", NOTIFICATIONS, _accepted, body=body, headers=_key(idempotency_key))
+    return Call("POST", NOTIFICATIONS, accepted, body=body, headers=keyed(idempotency_key))
 
 
 def _dry(build: Callable[P, Call[Accepted]]) -> Callable[P, Call[DryRun]]:
@@ -90,7 +90,7 @@ def _send_batch(
 ) -> Call[Batch]:
     """Send up to 100 notifications, each with the fields of the API; each is accepted by itself."""
     body = {"items": [dict(item) for item in items]}
-    headers = _key(idempotency_key)
+    headers = keyed(idempotency_key)
     return Call("POST", f"{NOTIFICATIONS}/batch", one(Batch), body=body, headers=headers)
 
 
@@ -165,16 +165,8 @@ def _cancel(notification_id: str, *, reason: str | None = None) -> Call[Notifica
     return Call("POST", f"{NOTIFICATION}/cancel", one(NotificationStatus), names, body=body)
 
 
-def _accepted(reply: Reply) -> Accepted:
-    return Accepted.of(reply.data, replayed=reply.headers.get("Idempotent-Replayed") == "true")
-
-
 def _names(notification_id: str) -> dict[str, str]:
     return {"notification_id": notification_id}
-
-
-def _key(idempotency_key: str | None) -> dict[str, str]:
-    return given(**{"Idempotency-Key": idempotency_key})
 
 
 def _moment(when: datetime | None) -> str | None:

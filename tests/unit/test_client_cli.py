@@ -106,6 +106,7 @@ def standing(*deliveries: Json, status: str = "processing") -> Json:
 
 def template(version: int = 1, **locales: Json) -> Json:
     return {
+        "id": 1,
         "code": "welcome",
         "version": version,
         "language": "en",
@@ -332,7 +333,8 @@ def test_i4_a_refused_template_is_named(run, service, tmp_path) -> None:
 
 
 def test_i4_pulling_writes_what_pushing_reads(run, service, tmp_path) -> None:
-    service.says("GET /templates", [template(3)])
+    summary = {"languages": ["en"], "channels": ["sms"]}
+    service.says("GET /templates", [template(3) | summary])
     service.says("GET /templates/welcome", template(3), ETag='"5"')
     result = run("template", "pull", str(tmp_path))
     assert (result.exit_code, lines(result)) == (0, ["welcome  version 3  2 files written"])

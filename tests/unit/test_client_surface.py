@@ -81,6 +81,7 @@ SAMPLES: dict[str, Any] = {
     "token_id": "0123456789abcdef",
     "user_id": "ada",
     "variables": {"name": "Ada"},
+    "variables_schema": {"type": "object"},
     "version": 2,
 }
 # The same name, another value.
@@ -88,6 +89,7 @@ ELSEWHERE = {
     ("put_preferences", "channels"): {"sms": False},
     ("patch_preferences", "changes"): {"channels": {"sms": False}, "timezone": None},
     ("search", "to"): "ada@example.com",
+    ("test_send", "to"): {"phone": "+14155552671"},
 }
 
 

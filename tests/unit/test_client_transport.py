@@ -400,6 +400,7 @@ def test_waiting_ends_with_what_was_last_seen(run) -> None:
 
 def test_an_entity_tag_comes_with_what_has_one_and_goes_with_its_change(run) -> None:
     template = {
+        "id": 1,
         "code": "hello",
         "version": 1,
         "language": "en",

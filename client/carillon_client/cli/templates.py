@@ -27,9 +27,9 @@ STYLES = {"+": "green", "-": "red", "@": "cyan"}
 @command(group, "list")
 def list_(session: Session) -> None:
     """List the templates in use."""
-    found = session.client.templates()
+    found = list(session.client.templates())
     rows = [
-        (each.code, str(each.version), " ".join(sorted(each.locales)), _channels(each))
+        (each.code, str(each.version), " ".join(each.languages), " ".join(sorted(each.channels)))
         for each in found
     ]
     columns = ("code", "version", "languages", "channels")
@@ -114,9 +114,9 @@ def pull(
 ) -> None:
     """Write the templates in use as files, exactly as push reads them."""
     client = session.client
-    found = [client.get_template(each) for each in code] if code else client.templates()
+    codes = code or [each.code for each in client.templates()]
     done: list[dict[str, Any]] = []
-    for each in found:
+    for each in map(client.get_template, codes):
         with _folder_errors():
             names = files.write(folder, Source.of(each))
         done.append({"code": each.code, "version": each.version, "changed": names})
@@ -155,10 +155,6 @@ def _outcome(planned: sync.Plan, made: Template | None, *, dry_run: bool) -> str
     if made is None or planned.used is None:
         return "created"
     return f"version {planned.used.version} -> {made.version}"
-
-
-def _channels(template: Template) -> str:
-    return " ".join(sorted({name for parts in template.locales.values() for name in parts}))
 
 
 def _count(changed: int) -> str:
