@@ -69,10 +69,28 @@ class TestEveryChannel:
         assert f"{channel.value.capitalize()}Channel.Outputs.QueueUrl" in asked
 
 
-def test_dead_letters_are_kept_longer_than_what_they_come_from_a_o02() -> None:
-    queues = resources("AWS::SQS::Queue", "infra/channel.yaml")
+def test_a_job_stays_invisible_for_six_times_its_function_s_timeout_a_o01() -> None:
+    visible = resources("AWS::SQS::Queue", "infra/jobs.yaml")["Queue"]["VisibilityTimeout"]
+    assert visible >= 6 * _function("functions/jobs")["Timeout"]
+
+
+def test_exports_are_private_and_gone_within_a_day_j6() -> None:
+    (bucket,) = resources("AWS::S3::Bucket").values()
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", 1)
+
+
+@pytest.mark.parametrize("stack", ["channel", "jobs"])
+def test_dead_letters_are_kept_longer_than_what_they_come_from_a_o02(stack) -> None:
+    queues = resources("AWS::SQS::Queue", f"infra/{stack}.yaml")
     kept = {name: queue["MessageRetentionPeriod"] for name, queue in queues.items()}
     assert kept["DeadLetterQueue"] > kept["Queue"]
+    assert queues["Queue"]["RedrivePolicy"]["deadLetterTargetArn"]
+
+
+def test_a_channel_s_attempts_are_not_counted_by_its_queue() -> None:
+    queues = resources("AWS::SQS::Queue", "infra/channel.yaml")
     assert queues["Queue"]["RedrivePolicy"]["maxReceiveCount"] >= 100
 
 

@@ -35,6 +35,9 @@ class Cloud:
     sqs: Any
     ssm: Any
     topic: str
+    s3: Any
+    jobs: str
+    exports: str
     queues: dict[str, str]
     dead_letters: dict[str, str]
     tables: dict[str, list[str]]
@@ -71,7 +74,9 @@ class Cloud:
             for item in self.items(table):
                 key = {name: item[name] for name in keys}
                 self.dynamodb.delete_item(TableName=table, Key=key)
-        for url in [*self.queues.values(), *self.dead_letters.values()]:
+        for found in self.s3.list_objects_v2(Bucket=self.exports).get("Contents", []):
+            self.s3.delete_object(Bucket=self.exports, Key=found["Key"])
+        for url in [*self.queues.values(), *self.dead_letters.values(), self.jobs]:
             # A queue can be purged once a minute; a new one of its name keeps its subscription.
             self.sqs.delete_queue(QueueUrl=url)
             _queue(self.sqs, url.rpartition("/")[2])
@@ -95,6 +100,8 @@ def cloud(mocked: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     for name in mocked.tables:
         monkeypatch.setenv(_variable(name), name)
     monkeypatch.setenv("TOPIC_ARN", mocked.topic)
+    monkeypatch.setenv("JOBS_QUEUE_URL", mocked.jobs)
+    monkeypatch.setenv("EXPORTS_BUCKET", mocked.exports)
     monkeypatch.setenv("SECRETS_PREFIX", "/carillon/test")
     monkeypatch.setenv("SENDER_EMAIL", "carillon@example.com")
     monkeypatch.setenv("HEALTH_QUEUE_URLS", ",".join(mocked.queues.values()))
@@ -117,7 +124,10 @@ def _make() -> Cloud:
     ssm.put_parameter(Name="/carillon/test/admin-token", Value=ADMIN_TOKEN, Type="SecureString")
     rotate_jwt_key.rotate(ssm, "/carillon/test", grace=0, settle=0)
     keys_of = {name: [k["AttributeName"] for k in t["KeySchema"]] for name, t in tables.items()}
-    return Cloud(dynamodb, sns, sqs, ssm, topic, queues, dead_letters, keys_of)
+    s3, exports = boto3.client("s3"), "exports"
+    s3.create_bucket(Bucket=exports)
+    jobs = _queue(sqs, "jobs")
+    return Cloud(dynamodb, sns, sqs, ssm, topic, s3, jobs, exports, queues, dead_letters, keys_of)
 
 
 def _variable(table: str) -> str:

@@ -26,6 +26,7 @@ def test_a_sample_event_works_with_its_function(
     answer = module.lambda_handler(sample(name), context)
     expected = {
         "inapp-batch": None,
+        "jobs-batch": None,
         "inbox-patch": 404,
         "notifications-read": 404,
         "templates-create": 409,

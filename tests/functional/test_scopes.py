@@ -48,6 +48,8 @@ SCOPES = {
     "GET /api/v1/users/{user_id}": Scope.USERS,
     "PUT /api/v1/users/{user_id}": Scope.USERS,
     "PATCH /api/v1/users/{user_id}": Scope.USERS,
+    "DELETE /api/v1/users/{user_id}": Scope.USERS,
+    "GET /api/v1/users/{user_id}/export": Scope.USERS,
     "GET /api/v1/users/{user_id}/preferences": Scope.USERS,
     "PUT /api/v1/users/{user_id}/preferences": Scope.USERS,
     "PATCH /api/v1/users/{user_id}/preferences": Scope.USERS,
@@ -66,6 +68,8 @@ SCOPES = {
     "DELETE /api/v1/clients/{client_id}/keys/{key_id}": Scope.ADMIN,
 }
 OWN = {
+    "DELETE /api/v1/users/{user_id}": 202,
+    "GET /api/v1/users/{user_id}/export": 202,
     "POST /api/v1/users/{user_id}/push-tokens": 201,
     "POST /api/v1/users/{user_id}/notifications/read-all": 204,
 }

@@ -1,4 +1,4 @@
-"""Users: profile, preferences, devices."""
+"""Users: profile, preferences, devices; their export and their end."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path
 from pydantic import BaseModel, JsonValue
 
-from carillon import devices, http, users
+from carillon import devices, erasure, exports, http, jobs, users
 from carillon.models import Answer, Channel, UserId
 from carillon.people import (
     PreferencesPatch,
@@ -60,6 +60,21 @@ class PushTokenOut(BaseModel):
     created_at: str
 
 
+class ErasureOut(BaseModel):
+    """The job that erases a user."""
+
+    job_id: str
+    status: jobs.State
+
+
+class ExportOut(BaseModel):
+    """An export under way or ready; ``link`` is good for 15 minutes, ask again for another."""
+
+    job_id: str
+    status: jobs.State
+    link: str | None
+
+
 READ_REFUSALS = (400, 401, 403, 404, 503)
 WRITE_REFUSALS = (400, 401, 403, 404, 409, 412, 413, 415, 422, 503)
 
@@ -111,6 +126,40 @@ def patch(user_id: User, request: Annotated[UserPatch, Body()]) -> Response[Answ
     )
     headers = {"ETag": http.etag(profile.version)}
     return http.answer(app, _user(user_id, profile), "User changed", headers=headers)
+
+
+@app.delete(
+    "/api/v1/users/<user_id>",
+    status_code=202,
+    summary="Erase a user",
+    tags=["Users"],
+    responses=http.responses(Answer[ErasureOut], 400, 401, 403, 404, 409, 412, 503, status=202),
+)
+def erase(user_id: User) -> Response[Answer[ErasureOut]]:
+    """Put the user out of reach at once and erase the rest; the same again is the same job."""
+    tenant = http.caller_for(app, user_id).tenant
+    job = erasure.request(tenant, user_id, http.expected_versions(app))
+    out = ErasureOut(job_id=job.job_id, status=jobs.State(job.state))
+    return http.answer(app, out, "The user is being erased", status=202)
+
+
+@app.get(
+    "/api/v1/users/<user_id>/export",
+    status_code=202,
+    summary="All that is kept of a user",
+    tags=["Users"],
+    responses=http.responses(Answer[ExportOut], *READ_REFUSALS, 409, status=202),
+)
+def export(user_id: User) -> Response[Answer[ExportOut]]:
+    """Begin an export, or tell where it stands; a ready one is handed out for an hour."""
+    tenant = http.caller_for(app, user_id).tenant
+    job = exports.request(tenant, user_id)
+    out = ExportOut(
+        job_id=job.job_id,
+        status=jobs.State(job.state),
+        link=exports.link(tenant, user_id, job),
+    )
+    return http.answer(app, out, f"The export is {job.state}", status=202)
 
 
 @app.get(

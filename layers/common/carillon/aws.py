@@ -8,6 +8,7 @@ import botocore.session
 from botocore.config import Config
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
@@ -51,6 +52,13 @@ def sqs() -> "SQSClient":
 def ssm() -> "SSMClient":
     """Return the Systems Manager client."""
     return _session().client("ssm", config=_OURS)
+
+
+@cache
+def s3() -> "S3Client":
+    """Return the S3 client. Links signed by SigV4 work in every region."""
+    config = Config(signature_version="s3v4", connect_timeout=1, read_timeout=30)
+    return _session().client("s3", config=config)
 
 
 @cache

@@ -198,3 +198,21 @@ def _unread(user: str, start: str | None, page_size: int) -> Iterator[InboxItem]
 
 def _key(user: str, position: str) -> dict[str, dict[str, str]]:
     return {"user": {"S": user}, "position": {"S": position}}
+
+
+def entries(tenant: str, user_id: str) -> Iterator[InboxItem]:
+    """Yield every entry, newest first."""
+    return _all(tenant_key(tenant, user_id), None, READ_AT_ONCE)
+
+
+def erase(tenant: str, user_id: str, until: str | None = None) -> None:
+    """Delete the entries of a user, those accepted by ``until`` alone when it is given."""
+    found = InboxItem.query(
+        tenant_key(tenant, user_id),
+        InboxItem.position < f"{until}~" if until else None,
+        attributes_to_get=["user", "position"],
+        consistent_read=True,
+    )
+    with InboxItem.batch_write() as batch:
+        for item in found:
+            batch.delete(item)

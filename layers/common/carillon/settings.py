@@ -31,6 +31,8 @@ class Settings:
     idempotency_table: str = ""
     accounts_table: str = ""
     topic_arn: str = ""
+    jobs_queue_url: str = ""
+    exports_bucket: str = ""
     queue_url: str = ""
     dead_letter_queue_url: str = ""
     health_queue_urls: str = ""

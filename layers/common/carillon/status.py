@@ -181,7 +181,7 @@ def accepted(record: Notification) -> Accepted:
     """Return the first answer, from the record alone: a replay is the same to the letter."""
     routed = [
         AcceptedDelivery(channel=channel, status=State.QUEUED)
-        for channel in message_of(record).targets
+        for channel in dict.fromkeys(map(channel_of, record.targets))
     ]
     decided = routed + [
         AcceptedDelivery(channel=each.channel, status=each.state, reason=each.reason)
@@ -205,10 +205,13 @@ def full(record: Notification) -> NotificationStatus:
     """Return what became of a notification."""
     message = message_of(record)
     made = deliveries_of(record)
+    addresses = {
+        target_of(channel, address): address
+        for channel, each in message.targets.items()
+        for address in each
+    }
     deliveries = [
-        _delivery(channel, address, made.get(target_of(channel, address)))
-        for channel, addresses in message.targets.items()
-        for address in addresses
+        _delivery(target, addresses.get(target), made.get(target)) for target in record.targets
     ] + [
         DeliveryStatus(
             channel=each.channel, target=each.target, to=None, status=each.state, reason=each.reason
@@ -233,8 +236,9 @@ def full(record: Notification) -> NotificationStatus:
     )
 
 
-def _delivery(channel: Channel, address: str, item: Delivery | None) -> DeliveryStatus:
-    target = target_of(channel, address)
+def _delivery(target: str, address: str | None, item: Delivery | None) -> DeliveryStatus:
+    """Return where a delivery stands; an erased one has no address."""
+    channel = channel_of(target)
     if item is None:
         return DeliveryStatus(channel=channel, target=target, to=address, status=State.QUEUED)
     return DeliveryStatus(

@@ -203,6 +203,19 @@ class DeviceOwner(UserItem, discriminator="owner"):
     version = VersionAttribute()
 
 
+class Job(UserItem, discriminator="job"):
+    """Work on the user that outlasts its request; part is "job#<what>", so one of a kind."""
+
+    job_id = UnicodeAttribute()
+    state = UnicodeAttribute()
+    requested_at = UnicodeAttribute()
+    queued_at = UnicodeAttribute()
+    started_at = UnicodeAttribute(null=True)
+    ended_at = UnicodeAttribute(null=True)
+    expires_at = NumberAttribute()
+    version = VersionAttribute()
+
+
 # What a list shows of a notification, copied into its indexes.
 _LISTED = ["notification_id", "category", "template_code", "targets", "withheld"]
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from carillon import jobs
 from carillon.errors import not_found, precondition_failed, too_many_writers
 from carillon.models import now, timestamp
 from carillon.people import PreferencesPatch, PreferencesRequest, UserPatch, UserRequest
@@ -126,19 +127,23 @@ def _write(
         before = _get(kind, *place)
         if expected is not None and (before.version if before else 0) not in expected:
             raise precondition_failed()
+        if before is None and kind is Profile:
+            jobs.refuse_while_erased(tenant, user_id)
         item = before or kind(tenant_key(tenant, user_id), place[2], **first)
         for name, value in changes.items():
             setattr(item, name, value)
-        if _kept(item, existing(tenant, user_id)):
+        if _kept(item, tenant, user_id):
             return item, before is None
     raise too_many_writers()
 
 
-def _kept(item: Profile | Preferences, user: Step) -> bool:
-    if isinstance(item, Profile):
-        return replace(item)
-    # With a look at the profile: nothing is kept of a user who has been erased meanwhile.
-    return transact(saving(item), user)
+def _kept(item: Profile | Preferences, tenant: str, user_id: str) -> bool:
+    """Write the item; not of a user who is being erased, nor of one who has been."""
+    if isinstance(item, Preferences):
+        return transact(saving(item), existing(tenant, user_id))
+    if item.version is None:
+        return transact(saving(item), jobs.not_erasing(tenant, user_id))
+    return replace(item)
 
 
 def _get(kind: type[T], tenant: str, user_id: str, part: str) -> T | None:
