@@ -125,6 +125,15 @@ def test_b1_an_address_is_registered_once_however_it_is_spelt(
     assert (cloud.items("AccountsTable"), cloud.items("UsersTable")) == before
 
 
+def test_b1_where_no_key_was_made_registering_leaves_nothing_behind(
+    ask, cloud, monkeypatch
+) -> None:
+    monkeypatch.setattr(tokens, "_parameter", lambda name: f"/carillon/none/jwt/{name}")
+    reply = ask("register", {"email": EMAIL, "password": PASSWORD})
+    assert (reply.status, reply.body["code"]) == (503, "store-unavailable")
+    assert cloud.items("AccountsTable") == cloud.items("UsersTable") == []
+
+
 def test_b1_registering_takes_a_token_that_may_keep_users(ask, cloud) -> None:
     body = {"email": EMAIL, "password": PASSWORD}
     assert ask("register", body, Authorization="Bearer nk_admin_" + "b" * 43).status == 401

@@ -34,6 +34,7 @@ def register(tenant: str, request: RegisterRequest) -> Entered:
     user_id, key = str(uuid.uuid4()), _account_key(tenant, request.email)
     password = passwords.hashed(request.password.get_secret_value())
     profile = UserRequest(email=request.email, full_name=request.full_name)
+    session, pair = sessions.new(tenant, user_id)
     created = create_all(
         Account(
             key,
@@ -43,12 +44,13 @@ def register(tenant: str, request: RegisterRequest) -> Entered:
             created_at=timestamp(now()),
         ),
         AccountOwner(_owner_key(tenant, user_id), account=key),
+        session,
         *users.new_items(tenant, user_id, profile, request.preferences),
     )
     if not created:
         text = "There is an account with this email address already"
         raise Problem(409, "email-taken", text, faults=[Fault("#/email", text)])
-    return Entered(user_id, request.email, request.full_name, sessions.begin(tenant, user_id))
+    return Entered(user_id, request.email, request.full_name, pair)
 
 
 def login(request: LoginRequest, address: str) -> Entered:

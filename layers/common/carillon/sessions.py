@@ -27,10 +27,15 @@ class Pair:
     expires_in: int
 
 
+def new(tenant: str, user_id: str) -> tuple[Session, Pair]:
+    """Return a session, for the caller to write, and its first tokens."""
+    session = Session(f"session#{secrets.token_urlsafe(16)}")
+    return session, _pair(session, tenant, user_id)
+
+
 def begin(tenant: str, user_id: str) -> Pair:
     """Open a session and return its first tokens."""
-    session = Session(f"session#{secrets.token_urlsafe(16)}")
-    pair = _pair(session, tenant, user_id)
+    session, pair = new(tenant, user_id)
     session.save()
     return pair
 
