@@ -100,7 +100,7 @@ def test_a_list_says_where_each_delivery_stands(post, ask, deliver) -> None:
     }
 
 
-def test_what_was_withheld_is_listed_with_its_reason(post, ask) -> None:
+def test_g16_what_was_withheld_is_listed_with_its_reason(post, ask) -> None:
     ask("PUT", "/api/v1/users/ada/preferences", {"channels": {"sms": False}})
     post({"channels": ["sms"]})
     (listed,) = ask("GET", PATH).data
