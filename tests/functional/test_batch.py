@@ -110,7 +110,20 @@ def test_a17_a_dry_run_decides_and_renders_and_leaves_nothing(prepared, ask, sam
     assert (decided["sms"]["status"], decided["sms"]["reason"]) == ("suppressed", "channel-opt-out")
     assert set(reply.data["parts"]) == {"email", "push", "inapp"}
     assert reply.data["parts"]["email"]["subject"] == "Your order A-1042 is on its way"
+    assert reply.data["lint"]["push"]["bytes"] < reply.data["lint"]["push"]["limit"]
+    assert reply.data["price"]["email"]["amount"] == "0.0001"
     assert prepared.untouched()
+
+
+def test_a_dry_run_tells_what_a_text_message_costs_where_it_goes(prepared, ask) -> None:
+    text = {"to": {"phone": "+447400123456"}, "channels": ["sms"], "message": "ä" * 200 + "ł"}
+    reply = ask("POST", PATH, text | {"dry_run": True})
+    assert (reply.data["lint"]["sms"]["encoding"], reply.data["lint"]["sms"]["segments"]) == (
+        "UCS-2",
+        3,
+    )
+    price = reply.data["price"]["sms"]
+    assert (price["region"], price["units"]) == ("GB", 3)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from pydantic import BaseModel
 from carillon import intake
 from carillon.errors import Problem, bad_field
 from carillon.identity import Caller
+from carillon.lint import Lint, check
 from carillon.messages import NotificationRequest, canonical_json
 from carillon.models import Channel, State
+from carillon.prices import Price, estimate
 from carillon.status import message_of, summary
 from carillon.tables import Notification
 from carillon.templates import content_for
@@ -24,7 +26,7 @@ class Decided(BaseModel):
 
 
 class DryRun(BaseModel):
-    """What accepting a notification would do."""
+    """What accepting a notification would do; ``price`` is an estimate for one address each."""
 
     dry_run: bool = True
     status: str
@@ -34,6 +36,8 @@ class DryRun(BaseModel):
     locale: str | None
     deliveries: list[Decided]
     parts: dict[Channel, dict[str, str]]
+    lint: dict[Channel, Lint]
+    price: dict[Channel, Price]
 
 
 class ChannelContent(BaseModel):
@@ -64,6 +68,7 @@ def dry_run(caller: Caller, request: NotificationRequest) -> DryRun:
         Decided(channel=channel, status=state, to=[], reason=reason)
         for channel, (state, reason) in decision.routing.withheld.items()
     ]
+    parts = {channel: content_for(message, channel) for channel in message.targets}
     return DryRun(
         status=summary(each.status for each in decided),
         category=message.category,
@@ -71,7 +76,12 @@ def dry_run(caller: Caller, request: NotificationRequest) -> DryRun:
         template_version=message.template and message.template.version,
         locale=message.template and message.template.locale,
         deliveries=decided,
-        parts={channel: content_for(message, channel) for channel in message.targets},
+        parts=parts,
+        lint={channel: check(channel, content) for channel, content in parts.items()},
+        price={
+            channel: estimate(channel, message.targets[channel][0], content)
+            for channel, content in parts.items()
+        },
     )
 
 
