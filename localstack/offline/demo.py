@@ -115,7 +115,7 @@ def received(stack: Stack, notification: Json, token: str) -> dict[str, Json]:
     """Return what arrived, by channel: in the sandbox, and in the user's inbox."""
     mine = notification["notification_id"]
     user = notification["user_id"]
-    inbox = read(f"{stack.api}/api/v1/users/{user}/notifications", token)
+    inbox = read(f"{stack.api}/api/v1/users/{user}/notifications?channel=inapp", token)
     seen: dict[str, Json] = {}
     for entry in inbox:
         if entry["notification_id"] == mine:

@@ -45,7 +45,7 @@ def test_one_post_delivers_exactly_one_of_each_and_a_repeat_nothing_more(api) ->
         assert ended[channel]["provider_message_id"] == message["provider_message_id"]
         assert ended[channel]["to"] == message["to"]
     assert (got["email"]["subject"], got["sms"]["body"]) == ("Hi Ada", "Hi Ada")
-    inbox = api.call("GET", "/api/v1/users/ada/notifications").json()["data"]
+    inbox = api.call("GET", "/api/v1/users/ada/notifications?channel=inapp").json()["data"]
     assert [e["notification_id"] for e in inbox].count(notification_id) == 1
 
 

@@ -5,7 +5,7 @@ reads the rest. The index follows the table within a second or so.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -203,6 +203,13 @@ def _key(user: str, position: str) -> dict[str, dict[str, str]]:
 def entries(tenant: str, user_id: str) -> Iterator[InboxItem]:
     """Yield every entry, newest first."""
     return _all(tenant_key(tenant, user_id), None, READ_AT_ONCE)
+
+
+def find(tenant: str, user_id: str, sent: Iterable[tuple[str, str]]) -> dict[str, InboxItem]:
+    """Return the entries of notifications, told by when they were accepted and their ids."""
+    user = tenant_key(tenant, user_id)
+    keys = [(user, f"{accepted_at}#{name}") for accepted_at, name in sent]
+    return {item.notification_id: item for item in InboxItem.batch_get(keys)} if keys else {}
 
 
 def erase(tenant: str, user_id: str, until: str | None = None) -> None:
