@@ -101,6 +101,20 @@ def test_j5_nothing_personal_is_left_of_an_erased_user(prepared, api, lived, wor
     assert "Contents" not in prepared.s3.list_objects_v2(Bucket=prepared.exports)
 
 
+def test_j5_an_answer_kept_for_repeats_is_not_repeated_of_an_erased_user(
+    prepared, api, work
+) -> None:
+    change = {"full_name": "Ada Lovelace King"}
+    key = {"Idempotency_Key": "change-1"}
+    assert api("PATCH", ADA, change, **key).status == 200
+    assert api("PATCH", ADA, change, **key).headers["Idempotent-Replayed"] == "true"
+    assert "Lovelace King" in prepared.items("IdempotencyTable")[0]["body"]["S"]
+    api("DELETE", ADA)
+    assert work() == [True]
+    assert prepared.items("IdempotencyTable") == []
+    assert api("PATCH", ADA, change, **key).status == 404
+
+
 def test_j5_an_erased_notification_keeps_its_states_and_times(prepared, api, lived, work) -> None:
     where = f"/api/v1/notifications/{lived}"
     before, events = api("GET", where).data, api("GET", f"{where}/events").data

@@ -65,8 +65,9 @@ def read(  # noqa: PLR0913, PLR0917 - one for each query parameter
 ) -> Response[InboxPage]:
     """Return what was sent to the user, or the entries of the inbox.
 
-    The inbox alone is listed with ``channel=inapp``, ``unread`` or ``archived``. It leaves archived entries out unless they are asked for. A page may be short, and even
-    empty, while ``has_next``: one request looks at 500 entries. A cursor is good for its own list.
+    The inbox alone is listed with ``channel=inapp``, ``unread`` or ``archived``; archived entries
+    only with ``archived=true``. A page may be short, and even empty, while ``has_next``: one
+    request looks at 500 entries. A cursor is good for its own list.
     """
     tenant = http.caller_for(app, user_id).tenant
     users.profile(tenant, user_id)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from carillon import devices, exports, inbox, jobs, users
+from carillon import devices, exports, idempotency, inbox, jobs, users
 from carillon.errors import precondition_failed, too_many_writers
 from carillon.history import recipient_user
 from carillon.jobs import Kind, State, Task
@@ -71,6 +71,7 @@ def run(task: Task) -> None:
         return
     _erase_kept(tenant, user_id)
     exports.erase(tenant, user_id)
+    idempotency.erase(tenant, user_id)
     inbox.erase(tenant, user_id)
     _erase_notifications(task)
     jobs.enqueue(task.model_copy(update={"look": 2}), LAST_LOOK)

@@ -137,10 +137,10 @@ def caller_for(app: APIGatewayRestResolver, user_id: str) -> Caller:
     if who is None:
         raise _unauthorized()
     if Scope.SELF not in who.scopes:
-        return _admitted(app, _with_scope(who, Scope.USERS))
+        return _admitted(app, _with_scope(who, Scope.USERS), user_id)
     if who.user_id != user_id:
         raise not_found("user", "path:user_id")
-    return _admitted(app, who)
+    return _admitted(app, who, user_id)
 
 
 def registrar(app: APIGatewayRestResolver, scope: Scope) -> Caller:
@@ -163,7 +163,7 @@ def bearer(app: APIGatewayRestResolver) -> Caller:
     return who
 
 
-def _admitted(app: APIGatewayRestResolver, who: Caller) -> Caller:
+def _admitted(app: APIGatewayRestResolver, who: Caller, about: str | None = None) -> Caller:
     """Return a caller who may do this, once its idempotency key, if any, lets the request in."""
     event = app.current_event.raw_event
     key = app.current_event.headers.get(idempotency.HEADER)
@@ -173,7 +173,7 @@ def _admitted(app: APIGatewayRestResolver, who: Caller) -> Caller:
     asked = [event["httpMethod"], event["path"], event.get("multiValueQueryStringParameters")]
     request = json.dumps(asked).encode() + canonical_body(app)
     left = app.lambda_context.get_remaining_time_in_millis() / 1000
-    event[_ONCE_KEY] = idempotency.begin(who, key, request, keys, left)
+    event[_ONCE_KEY] = idempotency.begin(who, key, request, keys, left, about)
     return who
 
 

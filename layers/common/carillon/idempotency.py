@@ -25,7 +25,7 @@ from carillon.identity import Caller
 from carillon.log import logger, trace
 from carillon.models import now
 from carillon.settings import settings
-from carillon.tables import FirstAnswer, create
+from carillon.tables import FirstAnswer, create, tenant_key
 
 HEADER = "Idempotency-Key"
 LEASE_MARGIN = 5
@@ -84,8 +84,12 @@ def keys_of(method: str, route: str) -> Keys:
     return Keys.REPLAYED
 
 
-def begin(caller: Caller, key: str, request: bytes, keys: Keys, seconds: float) -> UnderWay:
+def begin(  # noqa: PLR0913, PLR0917 - what a request is, and whose
+    caller: Caller, key: str, request: bytes, keys: Keys, seconds: float, about: str | None = None
+) -> UnderWay:
     """Let a request in, for at most ``seconds``; ``request`` is what a repeat must be equal to.
+
+    ``about`` is the user that it is about, with whom the answer is erased.
 
     Raises Answered, and Problem: 400 for what is no key, 409 while an equal request is under way
     or when its answer was not kept, 422 when the key belongs to another request.
@@ -97,6 +101,7 @@ def begin(caller: Caller, key: str, request: bytes, keys: Keys, seconds: float) 
         _place(caller, key),
         digest=hashlib.sha256(request).digest(),
         owner=secrets.token_hex(8),
+        about=tenant_key(caller.tenant, about) if about else None,
         lease_until=int(at + seconds) + LEASE_MARGIN,
         expires_at=at + settings().idempotency_ttl_seconds,
     )
@@ -153,6 +158,12 @@ def finish(request: UnderWay, answer: Mapping[str, Any]) -> None:
             request.record.delete(condition=mine)
     except (PynamoDBException, BotoCoreError, ClientError) as error:
         logger().warning("answer not kept", extra=trace(error))
+
+
+def erase(tenant: str, user_id: str) -> None:
+    """Forget the answers that tell of a user."""
+    for record in FirstAnswer.about_user.query(tenant_key(tenant, user_id)):
+        record.delete()
 
 
 def _kept(request: UnderWay, answer: Mapping[str, Any]) -> list[Any]:

@@ -323,6 +323,16 @@ class InboxItem(Item):
     unread_index = UnreadIndex()
 
 
+class AboutUser(GlobalSecondaryIndex["FirstAnswer"]):  # type: ignore[no-untyped-call]
+    """The answers that tell of a user: they go when the user does."""
+
+    class Meta:
+        index_name = "about"
+        projection = KeysOnlyProjection()
+
+    about = UnicodeAttribute(hash_key=True)
+
+
 class FirstAnswer(Item):
     """What the first request with an idempotency key was answered; no status while it runs."""
 
@@ -330,6 +340,8 @@ class FirstAnswer(Item):
         table_name = _TableName("idempotency_table")
 
     id = UnicodeAttribute(hash_key=True)  # of (tenant, client, user, key)
+    about = UnicodeAttribute(null=True)  # "<tenant>#<user id>" of the user it tells of
+    about_user = AboutUser()
     digest = BinaryAttribute(legacy_encoding=False)  # SHA-256 of the request
     owner = UnicodeAttribute()  # which of its repeats runs
     lease_until = NumberAttribute()  # epoch seconds
