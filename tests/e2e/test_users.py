@@ -66,13 +66,11 @@ def _send(api: Api, user: str, count: int) -> list[str]:
 
 def test_e5_marks_that_race_agree_with_the_count(api: Api, user: str) -> None:
     """However read-all and single marks interleave, what is counted is what is listed."""
-    sent = _send(api, user, 12)
+    sent = _send(api, user, 8)
     inbox = f"{user}/notifications"
-    calls = [lambda: api.call("POST", f"{inbox}/read-all") for _ in range(3)]
+    calls = [lambda: api.call("POST", f"{inbox}/read-all") for _ in range(2)]
     calls += [
-        lambda name=name, read=read: api.call("PATCH", f"{inbox}/{name}", {"read": read})
-        for name in sent[:3]
-        for read in (True, False)
+        lambda name=name: api.call("PATCH", f"{inbox}/{name}", {"read": False}) for name in sent[:2]
     ]
     assert {answer.status_code for answer in _at_once(calls)} <= {200, 204, 409}
     unread = api.call("GET", f"{inbox}?unread=true").json()
@@ -86,7 +84,7 @@ def test_e5_marks_that_race_agree_with_the_count(api: Api, user: str) -> None:
 
 
 def test_c2_users_who_race_for_a_token_leave_it_with_one(api: Api) -> None:
-    paths = [f"/api/v1/users/racer-{n}-{uuid.uuid4().hex[:8]}" for n in range(6)]
+    paths = [f"/api/v1/users/racer-{n}-{uuid.uuid4().hex[:8]}" for n in range(4)]
     for path in paths:
         api.call("PUT", path, {})
     body = {"fcm_token": uuid.uuid4().hex, "platform": "ios"}
