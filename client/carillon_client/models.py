@@ -277,6 +277,23 @@ class User(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure(Model):
+    """The job that erases a user."""
+
+    job_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export(Model):
+    """An export, pending, ready or failed; the link is good for 15 minutes."""
+
+    job_id: str
+    status: str
+    link: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences(Model):
     """What a user wants; a channel or category not named is wanted, but for the category ``*``."""
 

@@ -14,7 +14,15 @@ from carillon_client.calls import (
     page,
     tagged,
 )
-from carillon_client.models import InboxEntry, Json, Preferences, PushToken, User
+from carillon_client.models import (
+    Erasure,
+    Export,
+    InboxEntry,
+    Json,
+    Preferences,
+    PushToken,
+    User,
+)
 from carillon_client.transport import Listing, Operation
 
 USER = "/users/{user_id}"
@@ -63,6 +71,16 @@ def _patch_user(
 def _write_user(method: str, user_id: str, body: Json, etag: str | None) -> Call[User]:
     names = {"user_id": user_id}
     return Call(method, USER, tagged(User), names, body=body, headers=matching(etag))
+
+
+def _erase_user(user_id: str, *, if_match: str | None = None) -> Call[Erasure]:
+    """Erase a user: out of reach at once, the rest soon after."""
+    return Call("DELETE", USER, one(Erasure), {"user_id": user_id}, headers=matching(if_match))
+
+
+def _export_user(user_id: str) -> Call[Export]:
+    """Begin an export of all that is kept of a user; ask again until its ``link`` is there."""
+    return Call("GET", f"{USER}/export", one(Export), {"user_id": user_id})
 
 
 def _get_preferences(user_id: str) -> Call[Preferences]:
@@ -133,7 +151,7 @@ def _inbox(
     limit: int | None = None,
 ) -> Call[Slice[InboxEntry]]:
     """Iterate over a user's in-app notifications, newest first; ``limit`` is a page's size."""
-    query = given(unread=unread, archived=archived, category=category, limit=limit)
+    query = given(channel="inapp", unread=unread, archived=archived, category=category, limit=limit)
     return Call("GET", INBOX, page(InboxEntry), {"user_id": user_id}, query)
 
 
@@ -169,6 +187,8 @@ class Users:
     get_user = Operation(_get_user)
     put_user = Operation(_put_user)
     patch_user = Operation(_patch_user)
+    erase_user = Operation(_erase_user)
+    export_user = Operation(_export_user)
     get_preferences = Operation(_get_preferences)
     put_preferences = Operation(_put_preferences)
     patch_preferences = Operation(_patch_preferences)

@@ -5,7 +5,7 @@ from typing import Any
 
 from carillon import erasure, exports, jobs
 from carillon.aws import sqs
-from carillon.jobs import Kind, State, Task
+from carillon.jobs import JobState, Kind, Task
 from carillon.log import logger, trace
 from carillon.settings import settings
 
@@ -47,7 +47,7 @@ def _run(task: Task, receives: int) -> bool:
         if task.kind is not Kind.EXPORT or receives < EXPORT_TRIES:
             raise
         logger().error("export given up", extra=trace(error))
-        jobs.end(task, State.FAILED)
+        jobs.end(task, JobState.FAILED)
     else:
         logger().info("job done", extra={"kind": task.kind, "look": task.look})
     return True

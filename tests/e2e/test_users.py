@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from e2e.test_offline import Api
+from served import Api
 
 from offline import stack as offline
 

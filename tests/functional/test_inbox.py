@@ -26,7 +26,10 @@ def ask(cloud, call, sample) -> Callable[..., Any]:
         event = sample("inbox-read") | {"httpMethod": method}
         event["path"] = INBOX.replace("ada", user) + (f"/{path}" if path else "")
         raw = "" if body is None else json.dumps(body)
-        return call(handler, event, raw=raw, query=query or {})
+        asked = {**(query or {})}
+        if method == "GET" and "channel" not in asked:
+            asked["channel"] = "inapp"
+        return call(handler, event, raw=raw, query=asked)
 
     return ask
 
@@ -99,7 +102,7 @@ def test_the_link_to_the_next_page_keeps_the_filters(ask, deliver) -> None:
     deliver(3, category="a")
     reply = ask("GET", query={"limit": "2", "category": "a", "unread": "true"})
     cursor = reply.body["meta"]["next_cursor"]
-    link = f'</dev{INBOX}?limit=2&category=a&unread=true&cursor={cursor}>; rel="next"'
+    link = f'</dev{INBOX}?limit=2&category=a&unread=true&channel=inapp&cursor={cursor}>; rel="next"'
     assert reply.headers["Link"] == link
 
 

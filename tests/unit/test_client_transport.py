@@ -361,9 +361,9 @@ def test_i3_a_list_is_followed_page_by_page_as_it_is_read(run) -> None:
     found = run(wire, lambda client: client.inbox("ada/king", limit=2))
     assert [each.notification_id for each in found] == ["ntf_1", "ntf_2", "ntf_3"]
     assert [dict(request.url.params) for request in wire.requests] == [
-        {"limit": "2"},
-        {"limit": "2", "cursor": "a=&b"},
-        {"limit": "2", "cursor": "c"},
+        {"channel": "inapp", "limit": "2"},
+        {"channel": "inapp", "limit": "2", "cursor": "a=&b"},
+        {"channel": "inapp", "limit": "2", "cursor": "c"},
     ]
     assert wire.requests[0].url.raw_path.startswith(b"/live/api/v1/users/ada%2Fking/notifications?")
 

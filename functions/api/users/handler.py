@@ -64,14 +64,14 @@ class ErasureOut(BaseModel):
     """The job that erases a user."""
 
     job_id: str
-    status: jobs.State
+    status: jobs.JobState
 
 
 class ExportOut(BaseModel):
     """An export under way or ready; ``link`` is good for 15 minutes, ask again for another."""
 
     job_id: str
-    status: jobs.State
+    status: jobs.JobState
     link: str | None
 
 
@@ -139,7 +139,7 @@ def erase(user_id: User) -> Response[Answer[ErasureOut]]:
     """Put the user out of reach at once and erase the rest; the same again is the same job."""
     tenant = http.caller_for(app, user_id).tenant
     job = erasure.request(tenant, user_id, http.expected_versions(app))
-    out = ErasureOut(job_id=job.job_id, status=jobs.State(job.state))
+    out = ErasureOut(job_id=job.job_id, status=jobs.JobState(job.state))
     return http.answer(app, out, "The user is being erased", status=202)
 
 
@@ -156,7 +156,7 @@ def export(user_id: User) -> Response[Answer[ExportOut]]:
     job = exports.request(tenant, user_id)
     out = ExportOut(
         job_id=job.job_id,
-        status=jobs.State(job.state),
+        status=jobs.JobState(job.state),
         link=exports.link(tenant, user_id, job),
     )
     return http.answer(app, out, f"The export is {job.state}", status=202)

@@ -13,7 +13,7 @@ from typing import Any
 from carillon import devices, exports, idempotency, inbox, jobs, users
 from carillon.errors import precondition_failed, too_many_writers
 from carillon.history import recipient_user
-from carillon.jobs import Kind, State, Task
+from carillon.jobs import JobState, Kind, Task
 from carillon.messages import Inline
 from carillon.models import timestamp
 from carillon.status import message_of
@@ -45,7 +45,7 @@ def request(tenant: str, user_id: str, expected: users.Versions = None) -> Job:
     """
     for _ in range(users.WRITE_ATTEMPTS):
         before = jobs.current(tenant, user_id, Kind.ERASE)
-        if before is not None and before.state == State.PENDING:
+        if before is not None and before.state == JobState.PENDING:
             jobs.again_if_lost(tenant, user_id, before)
             return before
         profile = users.profile(tenant, user_id)
@@ -75,7 +75,7 @@ def run(task: Task) -> None:
     inbox.erase(tenant, user_id)
     _erase_notifications(task)
     jobs.enqueue(task.model_copy(update={"look": 2}), LAST_LOOK)
-    jobs.end(task, State.READY)
+    jobs.end(task, JobState.READY)
 
 
 def _erase_kept(tenant: str, user_id: str) -> None:

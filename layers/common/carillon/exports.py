@@ -14,7 +14,7 @@ from typing import IO, Any
 from carillon import history, inbox, jobs, users
 from carillon.aws import s3
 from carillon.errors import too_many_writers
-from carillon.jobs import Kind, State, Task
+from carillon.jobs import JobState, Kind, Task
 from carillon.models import now, timestamp
 from carillon.settings import settings
 from carillon.status import message_of
@@ -47,7 +47,7 @@ def request(tenant: str, user_id: str) -> Job:
         users.profile(tenant, user_id)
         before = jobs.current(tenant, user_id, Kind.EXPORT)
         if before is not None and _still_good(before):
-            if before.state == State.PENDING:
+            if before.state == JobState.PENDING:
                 jobs.again_if_lost(tenant, user_id, before)
             return before
         job = jobs.renewed(tenant, user_id, Kind.EXPORT, before)
@@ -58,14 +58,14 @@ def request(tenant: str, user_id: str) -> Job:
 
 
 def _still_good(job: Job) -> bool:
-    if job.state == State.PENDING:
+    if job.state == JobState.PENDING:
         return True
-    return jobs.age(job.ended_at) < (HANDED_OUT if job.state == State.READY else FAILED_FOR)
+    return jobs.age(job.ended_at) < (HANDED_OUT if job.state == JobState.READY else FAILED_FOR)
 
 
 def link(tenant: str, user_id: str, job: Job) -> str | None:
     """Return a link to a ready export, good for LINK_SECONDS."""
-    if job.state != State.READY:
+    if job.state != JobState.READY:
         return None
     return s3().generate_presigned_url(
         "get_object",
@@ -90,7 +90,7 @@ def run(task: Task) -> None:
         for chunk in _document(task.tenant, task.user_id):
             file.write(chunk.encode())
         _upload(file, bucket, name)
-    if not jobs.end(task, State.READY):
+    if not jobs.end(task, JobState.READY):
         current = jobs.current(task.tenant, task.user_id, Kind.EXPORT)
         if current is None or current.job_id != task.job_id:
             s3().delete_object(Bucket=bucket, Key=name)

@@ -32,7 +32,7 @@ class Kind(StrEnum):
     EXPORT = "export"
 
 
-class State(StrEnum):
+class JobState(StrEnum):
     """Where a job stands."""
 
     PENDING = "pending"
@@ -66,7 +66,7 @@ def renewed(tenant: str, user_id: str, kind: Kind, before: Job | None) -> Job:
     """Return a new pending job, not yet written, in the place of the one ``before``."""
     job = before or Job(tenant_key(tenant, user_id), _part(kind))
     job.job_id = str(uuid.uuid4())
-    job.state = State.PENDING
+    job.state = JobState.PENDING
     job.requested_at = job.queued_at = timestamp(now())
     job.started_at = job.ended_at = None
     job.expires_at = int((now() + KEPT_PENDING).timestamp())
@@ -96,13 +96,13 @@ def enqueue(task: Task, delay: int = 0) -> None:
 def take(task: Task) -> Job | None:
     """Return the job of a task, marked as begun; None when there is nothing to do any more."""
     job = current(task.tenant, task.user_id, task.kind)
-    if job is None or job.job_id != task.job_id or job.state != State.PENDING:
+    if job is None or job.job_id != task.job_id or job.state != JobState.PENDING:
         return None
     job.started_at = timestamp(now())
     return job if job.amend([Job.started_at.set(job.started_at)], _pending(task)) else None
 
 
-def end(task: Task, state: State) -> bool:
+def end(task: Task, state: JobState) -> bool:
     """Record how a job ended; False when it has been replaced or removed meanwhile."""
     ended = now()
     changes = [
@@ -131,19 +131,19 @@ def age(moment: str) -> timedelta:
 def refuse_while_erased(tenant: str, user_id: str) -> None:
     """Raise Problem (409) while a user is being erased: a new one would be erased with them."""
     job = current(tenant, user_id, Kind.ERASE)
-    if job is not None and job.state == State.PENDING:
+    if job is not None and job.state == JobState.PENDING:
         text = "What was kept of this user is being erased; try again"
         raise Problem(409, "user-being-erased", text, retry_after=5)
 
 
 def not_erasing(tenant: str, user_id: str) -> Step:
     """Step of a transaction: write nothing of a user who is being erased."""
-    idle = Job.state.does_not_exist() | (Job.state != State.PENDING)
+    idle = Job.state.does_not_exist() | (Job.state != JobState.PENDING)
     return requiring(idle, Job, tenant_key(tenant, user_id), _part(Kind.ERASE))
 
 
 def _pending(task: Task) -> Condition:
-    held: Condition = (Job.job_id == task.job_id) & (Job.state == State.PENDING)
+    held: Condition = (Job.job_id == task.job_id) & (Job.state == JobState.PENDING)
     return held
 
 
