@@ -133,12 +133,22 @@ class Route:
         return keys_of(self.method.upper(), self.path)
 
 
+def _check_names(known: Json, own: Json) -> None:
+    """Raise ValueError for a schema whose name another one has: the merge would drop one."""
+    for name, schema in own.items():
+        if known.setdefault(name, schema) != schema:
+            raise ValueError(f"two models are called {name}: {known[name]} and {schema}")
+
+
 def describe() -> Json:
     """Return the whole description."""
     merge = OpenAPIMerge(title="Carillon", version="1", description=ABOUT, on_conflict="error")
-    routes = {}
+    routes: dict[tuple[str, str], Any] = {}
+    known: Json = {}
     for module in _modules():
-        merge.add_schema(json.loads(module.app.get_openapi_json_schema()))
+        own = json.loads(module.app.get_openapi_json_schema())
+        _check_names(known, own.get("components", {}).get("schemas", {}))
+        merge.add_schema(own)
         routes |= {(route.method, route.path): route for route in _routes(module)}
     schema = merge.get_openapi_schema()
     # Relative to where the description is read: right with a stage in the address and without.
