@@ -25,6 +25,7 @@ from carillon.errors import Fault, Problem
 from carillon.idempotency import Keys, keys_of
 from carillon.identity import APPLICATION, Scope
 from carillon.problems import PROBLEM, problem_document
+from carillon.seeds.aliases import find
 
 Json = dict[str, Any]
 
@@ -41,6 +42,7 @@ TAGS = {
     "Clients": "Applications that send, and their keys.",
     "Auth": "Users' own accounts and tokens.",
     "Health": "Whether it lives, what it counted.",
+    "Source systems' routes": "What came before, as it was: each stands for a route of ours.",
 }
 SCHEMES = {
     "ApiToken": "An application's token, `nk_...` or the JWT it was exchanged for; "
@@ -117,11 +119,15 @@ UNCOUNTED = {"/health"}
 
 @dataclass(frozen=True)
 class Route:
-    """A route: where it is in the description, and the source of what answers it."""
+    """A route: where it is in the description, and the source of what answers it.
+
+    An alias ``stands_for`` another, and has no source of its own.
+    """
 
     method: str
     path: str
     source: str
+    stands_for: "Route | None" = None
 
     def calls(self, pattern: str) -> bool:
         """Tell whether its code calls or names something."""
@@ -130,7 +136,8 @@ class Route:
     @property
     def keys(self) -> Keys:
         """What it does with idempotency keys."""
-        return keys_of(self.method.upper(), self.path)
+        route = self.stands_for or self
+        return keys_of(route.method.upper(), route.path)
 
 
 def _check_names(known: Json, own: Json) -> None:
@@ -150,6 +157,7 @@ def describe() -> Json:
         _check_names(known, own.get("components", {}).get("schemas", {}))
         merge.add_schema(own)
         routes |= {(route.method, route.path): route for route in _routes(module)}
+    routes = {place: _alias(route, routes) or route for place, route in routes.items()}
     schema = merge.get_openapi_schema()
     # Relative to where the description is read: right with a stage in the address and without.
     schema["servers"] = [{"url": "."}]
@@ -182,6 +190,15 @@ def _routes(module: ModuleType) -> Iterator[Route]:
     for route in [*router._static_routes, *router._dynamic_routes]:  # noqa: SLF001 - no other way
         for method in route.method if isinstance(route.method, tuple) else [route.method]:
             yield Route(method.lower(), route.openapi_path, _source(route.func, module))
+
+
+def _alias(route: Route, routes: dict[tuple[str, str], Route]) -> Route | None:
+    """Return an alias with the route it stands for."""
+    alias = find(route.method.upper(), route.path)
+    if alias is None:
+        return None
+    stands_for = routes[alias.target.method.lower(), alias.target.route]
+    return Route(route.method, route.path, "", stands_for)
 
 
 def _source(function: Callable[..., Any], module: ModuleType) -> str:
@@ -238,6 +255,8 @@ def _complete(operation: Json, route: Route, examples: Examples) -> None:
 
 
 def _security(route: Route) -> list[Json]:
+    if route.stands_for:
+        return _security(route.stands_for)
     if found := re.findall(r"http\.(?:caller|registrar)\(\s*app,\s*Scope\.(\w+)", route.source):
         return [{"ApiToken": sorted(Scope[name].value for name in found)}]
     if route.calls(r"http\.caller_for\("):
@@ -266,7 +285,9 @@ def _add_parameters(operation: Json, route: Route) -> None:
 
 
 def _refusals(operation: Json, route: Route) -> set[int]:
-    """Return what a route may answer that it need not say itself."""
+    """Return what a route may answer that it need not say itself; an alias says it all."""
+    if route.stands_for:
+        return set()
     if route.path in UNCOUNTED:
         return {500}
     found = {500, 503}
@@ -301,10 +322,13 @@ def _complete_answer(status: int, answer: Json, route: Route, examples: Examples
 
 def _headers(status: int, route: Route) -> Iterator[str]:
     yield "X-Correlation-ID"
+    if route.stands_for and status in (429, 503):
+        yield "Retry-After"
     if _security(route):
         yield from ("RateLimit", "RateLimit-Policy")
     if route.calls(r'"ETag"|http\.unless_'):
         yield "ETag"
+    route = route.stands_for or route
     if route.calls('"Location"') and status in (201, 202):
         yield "Location"
     if route.calls(r"http\.page\("):

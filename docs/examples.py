@@ -68,6 +68,7 @@ VALUES: Json = {
     "next_cursor": None,
     "has_next": False,
     "notification_id": NOTIFICATION,
+    "notificationId": NOTIFICATION,
     "parts": {"sms": {"text": "Hello Ada"}},
     "password": "correct horse battery staple",
     "phone": "+14155552671",

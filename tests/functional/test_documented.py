@@ -12,6 +12,7 @@ from cloudformation import ROOT
 from carillon.identity import Scope
 
 Json = dict[str, Any]
+NOTIFICATION = "ntf_yli2arumcvcsb3yw66svj7jcxy2h744l"  # as in docs/examples.py
 DESCRIBED: Json = json.loads((ROOT / "functions/api/docs/openapi.json").read_text())
 WITH_A_BODY = [
     pytest.param(path, method, operation, id=f"{method} {path}")
@@ -32,7 +33,7 @@ def _handler(path: str, method: str) -> ModuleType:
 
 @pytest.mark.parametrize(("path", "method", "operation"), WITH_A_BODY)
 def test_a18_every_example_fits_its_model(
-    prepared, call, sample, path: str, method: str, operation: Json
+    prepared, call, sample, here, path: str, method: str, operation: Json
 ) -> None:
     event = sample("users-put") | {"httpMethod": method.upper(), "resource": path}
     event["path"] = path.format_map(_Values())
@@ -45,4 +46,5 @@ def test_a18_every_example_fits_its_model(
 
 class _Values(dict[str, str]):
     def __missing__(self, name: str) -> str:
-        return {"user_id": "ada", "code": "order-shipped"}.get(name, "none")
+        known = {"user_id": "ada", "code": "order-shipped", "notification_id": NOTIFICATION}
+        return known.get(name, "none")

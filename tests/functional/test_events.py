@@ -14,9 +14,7 @@ CHANNELS = {"email", "sms", "push"}
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.partition("-")[0] not in CHANNELS])
-def test_a_sample_event_works_with_its_function(
-    prepared, sample, context, name, monkeypatch
-) -> None:
+def test_a_sample_event_works_with_its_function(prepared, sample, context, name, here) -> None:
     folder = FOLDERS[name.partition("-")[0]]
     module = import_module(f"{folder.replace('/', '.')}.handler")
     if name == "authorizer-token":

@@ -8,6 +8,7 @@ import botocore.session
 from botocore.config import Config
 
 if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sns import SNSClient
@@ -23,6 +24,9 @@ _OURS = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts":
 _PROVIDER = Config(
     connect_timeout=3, read_timeout=PROVIDER_TIMEOUT, retries={"total_max_attempts": 1}
 )
+
+# API Gateway waits for 29 seconds. Never twice: an invocation that did not answer may have run.
+_FUNCTIONS = Config(connect_timeout=1, read_timeout=25, retries={"total_max_attempts": 1})
 
 
 @cache
@@ -59,6 +63,12 @@ def s3() -> "S3Client":
     """Return the S3 client. Links signed by SigV4 work in every region."""
     config = Config(signature_version="s3v4", connect_timeout=1, read_timeout=30)
     return _session().client("s3", config=config)
+
+
+@cache
+def functions() -> "LambdaClient":
+    """Return the Lambda client, which invokes once."""
+    return _session().client("lambda", config=_FUNCTIONS)
 
 
 @cache

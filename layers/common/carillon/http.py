@@ -60,19 +60,26 @@ def api() -> APIGatewayRestResolver:
     return app
 
 
-def handler(app: APIGatewayRestResolver, *, asks_nobody: bool = False) -> Handler:
+def handler(
+    app: APIGatewayRestResolver, *, asks_nobody: bool = False, passes_on: bool = False
+) -> Handler:
     """Return the Lambda handler that answers through ``app``.
 
-    One that ``asks_nobody`` keeps its metrics out of the table: it answers without a store.
+    One that ``asks_nobody`` keeps its metrics out of the table: it answers without a store. So
+    does one that ``passes_on`` its requests; it leaves the caller's limits to who answers them.
     """
 
     def lambda_handler(event: Json, context: Any) -> Json:
         began = time.perf_counter()
         logger().set_correlation_id(_correlation_id(event))
-        answer = _limited(event, lambda: _answer(app, event, context))
+        answer = (
+            _answer(app, event, context)
+            if passes_on
+            else _limited(event, lambda: _answer(app, event, context))
+        )
         _account(event, answer["statusCode"], time.perf_counter() - began)
         # What answers 5xx may do so for want of the very store.
-        metrics.end(flush=not asks_nobody and answer["statusCode"] < _SERVER_ERROR)
+        metrics.end(flush=not (asks_nobody or passes_on) and answer["statusCode"] < _SERVER_ERROR)
         return answer
 
     return lambda_handler
