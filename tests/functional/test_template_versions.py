@@ -98,6 +98,16 @@ def test_an_archived_template_accepts_nothing_but_still_sends(ask, call, sample)
     assert templates.version("default", reference).version == 1
 
 
+def test_what_answers_nothing_answers_no_null(prepared, sample, context) -> None:
+    event = sample("templates-read")
+    event["headers"]["If-None-Match"] = '"1"'
+    event["multiValueHeaders"]["If-None-Match"] = ['"1"']
+    unchanged = handler.lambda_handler(event, context)
+    archived = handler.lambda_handler(event | {"httpMethod": "DELETE"}, context)
+    assert (unchanged["statusCode"], unchanged["body"]) == (304, "")
+    assert (archived["statusCode"], archived["body"]) == (204, "")
+
+
 def test_an_archived_code_is_not_free_again(ask, call, sample) -> None:
     ask("DELETE", PATH)
     assert call(handler, sample("templates-create")).status == 409

@@ -94,6 +94,7 @@ def _answer(app: APIGatewayRestResolver, event: Json, context: Any) -> Json:
     answer = app.resolve(event, context)
     if _ONCE_KEY in event:
         idempotency.finish(event[_ONCE_KEY], answer)
+    answer["body"] = answer.get("body") or ""  # AWS takes a null, the embedded cloud does not
     return answer
 
 
