@@ -26,9 +26,11 @@ UNIT_BUDGET = 5
 WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
 READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
 AUTHORIZER, INTAKE, WORKER, OTHER = "authorizer", "intake", "worker", "other"
+ANALYTICS = "analytics"
 ROLES = {
     "Authorizer": AUTHORIZER,
     "Notifications": INTAKE,
+    "Counting": ANALYTICS,
     **dict.fromkeys(("Email", "Sms", "Push", "Inapp"), WORKER),
 }
 BODY_BYTES = 10 * 1024 * 1024
@@ -80,6 +82,15 @@ class Ledger:
             role = ROLES.get(functions.get(call.port, ""), OTHER)
             found.setdefault(role, Counter())[call.operation] += 1
         return found
+
+    def of(self, role: str, functions: Mapping[int, str]) -> "Ledger":
+        """Return the calls of one role."""
+        return Ledger([c for c in self.calls if ROLES.get(functions.get(c.port, "")) == role])
+
+    def without(self, other: "Ledger") -> "Ledger":
+        """Return the calls that are not the other's."""
+        theirs = set(map(id, other.calls))
+        return Ledger([call for call in self.calls if id(call) not in theirs])
 
     def write_units(self) -> float:
         """Return the DynamoDB write units, by the stricter of the two ways to count them."""

@@ -21,7 +21,7 @@ from offline.progress import Steps
 from offline.stack import STATE, Stack, free_ports, running
 from sandbox.mailroom import NEWEST
 
-from . import clone, counting, figures, lists, load, polling, processes, report
+from . import clone, counting, figures, lists, load, polling, processes, report, targets
 
 FOLDER = STATE / "bench"
 WARM_UP = 100
@@ -121,8 +121,9 @@ def measure_speed(stack: Stack, options: argparse.Namespace, steps: Steps) -> Js
         first, second = load.strangers(stack, STRANGERS)
     with steps.step("nothing comes twice"):
         outcome, left, calls = exactness(stack, [warm, singles, crowd])
-    return {
+    found = {
         "notifications": options.count,
+        "posts": sum(len(each.posts) for each in (warm, singles, crowd)),
         "accepted_per_s": round(crowd.accepted_per_second, 1),
         "delivered_per_s": round(crowd.delivered_per_second, 1),
         "post_ms": {
@@ -143,6 +144,7 @@ def measure_speed(stack: Stack, options: argparse.Namespace, steps: Steps) -> Js
         "usage": asdict(used),
         "function_cpu_s_per_1000": round(used.all_functions.cpu_s * 1000 / options.count, 2),
     }
+    return found | {"targets": targets.judge(found)}
 
 
 def measure_cost(options: argparse.Namespace, steps: Steps) -> Json:
@@ -186,12 +188,16 @@ def cost(ledger: counting.Ledger, functions: Mapping[int, str], count: int, batc
     }
     polled = round(batches / count, 3)
     calls["polling"] = {"sqs.ReceiveMessage": polled, "sqs.DeleteMessageBatch": polled}
+    # Daily numbers are counted beside the path, in batches: not part of what one may cost.
+    beside = ledger.of(counting.ANALYTICS, functions)
+    ledger = ledger.without(beside)
     publishes = sum(call.operation == "sns.Publish" for call in ledger.calls) / count
     units = ledger.write_units() / count
     return {
         "notifications": count,
         "calls": calls,
         "calls_of_functions": round(len(ledger.calls) / count, 3),
+        "write_units_of_analytics": round(beside.write_units() / count, 3),
         "failed_calls": sum(not call.ok for call in ledger.calls),
         "publishes": round(publishes, 3),
         "write_units": round(units, 3),

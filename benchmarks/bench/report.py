@@ -15,6 +15,7 @@ NUMBERS = frozenset({"instances", "CPU s", "largest MB", "together MB", "n"})
 def tables(found: Json) -> Iterator[Table]:
     """Yield what the line of JSON says, as tables."""
     yield _speed(found)
+    yield _targets(found["targets"])
     yield _usage(found["usage"], found["notifications"])
     yield _calls(found["cost"])
     yield _around(found)
@@ -33,6 +34,14 @@ def _speed(found: Json) -> Table:
     for whose, of in found["list_ms"].items():
         table.add_row(f"a short list, {whose}", f"p50 {of['p50']} ms, p99 {of['p99']} ms")
     table.add_row("lost, doubled and so on", _verdict(found["outcome"]))
+    return table
+
+
+def _targets(targets: Mapping[str, Json]) -> Table:
+    table = _table("Targets", "", "target", "measured", "")
+    for name, of in targets.items():
+        verdict = "[green]met[/]" if of["met"] else "[red]missed[/]"
+        table.add_row(name, f"{of['target']:g} {of['unit']}", f"{of['measured']}", verdict)
     return table
 
 
@@ -56,6 +65,8 @@ def _calls(cost: Json) -> Table:
             table.add_row(role, name, f"{times:g}")
     table.add_section()
     table.add_row("", f"DynamoDB write units (budget {UNIT_BUDGET})", f"{cost['write_units']:g}")
+    beside = f"{cost['write_units_of_analytics']:g}"
+    table.add_row("", "DynamoDB write units of the daily numbers, beside the path", beside)
     table.add_row("", "SNS publishes (budget 1)", f"{cost['publishes']:g}")
     table.add_row("", "requests to the provider", f"{cost['provider_calls']:g}")
     table.add_section()

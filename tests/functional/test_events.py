@@ -22,6 +22,9 @@ def test_a_sample_event_works_with_its_function(prepared, sample, context, name,
             module.lambda_handler(sample(name), context)
         return
     answer = module.lambda_handler(sample(name), context)
+    if name.startswith("counting-"):
+        assert prepared.items("CountersTable")
+        return
     expected = {
         "inapp-batch": None,
         "jobs-batch": None,

@@ -38,6 +38,7 @@ SCOPES = {
     "GET /api/v1/notifications/{notification_id}/content": Scope.CONTENT,
     "PATCH /api/v1/notifications/{notification_id}/status": Scope.STATUS,
     "POST /api/v1/notifications/{notification_id}/cancel": Scope.SEND,
+    "GET /api/v1/analytics/deliveries": Scope.READ,
     "POST /api/v1/templates": Scope.TEMPLATES,
     "GET /api/v1/templates": Scope.TEMPLATES,
     "GET /api/v1/templates/{code}": Scope.TEMPLATES,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.bench import clone, counting, figures, load, main, processes
+from benchmarks.bench import clone, counting, figures, load, main, processes, targets
 from benchmarks.bench.counting import Call, Ledger, item_bytes, operation_of, write_units
 
 Json = dict[str, Any]
@@ -225,6 +225,43 @@ def test_the_clone_starts_from_the_environment_of_a_fresh_shell() -> None:
 def test_the_steps_of_a_run_are_read_from_what_it_printed() -> None:
     log = "installing .venv/dev\nsam build: 11.4 s\nsam deploy: 7.0 s\nWhat reached whom\n"
     assert clone.steps(log) == {"sam build": 11.4, "sam deploy": 7.0}
+
+
+def test_what_is_counted_beside_the_path_is_not_held_against_the_budget() -> None:
+    ledger = Ledger(
+        [
+            Call(1, "dynamodb.PutItem", 200, units_by_rule=3),
+            Call(2, "dynamodb.TransactWriteItems", 200, units_by_rule=40),
+        ]
+    )
+    found = main.cost(ledger, {1: "Notifications", 2: "Counting"}, count=1, batches=0)
+    assert (found["write_units"], found["write_units_of_analytics"]) == (3, 40)
+    assert found["within_budget"]
+    assert found["calls"]["analytics"] == {"dynamodb.TransactWriteItems": 1}
+
+
+FAST: Json = {
+    "post_ms": {"1": {"p99": 99.9}},
+    "delivered_per_s": 16.7,
+    "posts": 1000,
+    "outcome": {"refused": 1, "lost": 4},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "missed"),
+    [
+        ({}, set()),
+        ({"post_ms": {"1": {"p99": 100.0}}}, {"answer to a notification, warm, p99"}),
+        ({"post_ms": {"1": {"count": 0}}}, {"answer to a notification, warm, p99"}),
+        ({"delivered_per_s": 16.6}, {"delivered"}),
+        ({"outcome": {"refused": 2, "lost": 4}}, {"delivery success"}),
+    ],
+)
+def test_g19_each_target_is_met_or_missed_with_its_figure(change: Json, missed: set[str]) -> None:
+    judged = targets.judge(FAST | change)
+    assert {name for name, of in judged.items() if not of["met"]} == missed
+    assert judged["delivered"]["measured"] == round((FAST | change)["delivered_per_s"] * 60, 1)
 
 
 def batch(item: Json) -> Json:

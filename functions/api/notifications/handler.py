@@ -209,7 +209,7 @@ def report(
         State(request.status), caller.client_id, request.message_id, request.error_message
     )
     for target in _reported(record, request.channel, request.target):
-        if not ledger.report(notification_id, target, heard):
+        if not ledger.report(record, target, heard):
             text = f"{target} is in a state that {request.status} does not follow"
             raise Problem(409, "illegal-transition", text, faults=[Fault("#/status", text)])
     return http.answer(app, status.full(record), "Status recorded")
@@ -229,9 +229,7 @@ def cancel(
     caller = http.caller(app, Scope.SEND)
     record = intake.find(caller, notification_id)
     reason = request.reason if request else None
-    stopped = {
-        ledger.stop(notification_id, target, caller.client_id, reason) for target in record.targets
-    }
+    stopped = {ledger.stop(record, target, caller.client_id, reason) for target in record.targets}
     if State.CANCELLED not in stopped:
         text = "Nothing of it can be stopped any more"
         raise Problem(409, "nothing-to-cancel", text)

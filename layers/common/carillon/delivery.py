@@ -20,13 +20,13 @@ from pynamodb.expressions.update import Action
 from carillon import metrics
 from carillon.aws import PROVIDER_TIMEOUT, secret, sqs
 from carillon.errors import Failure, PoisonMessageError, ProviderError, RenderError
-from carillon.ledger import REPORTED, happened, no_error, update
+from carillon.ledger import REPORTED, counted_under, happened, no_error, update
 from carillon.log import logger, trace
 from carillon.messages import Message, target_of
 from carillon.models import Channel, State, now, timestamp
 from carillon.rendering import Content
 from carillon.settings import settings
-from carillon.tables import Delivery, expiry
+from carillon.tables import Delivery, expiry, tenant_key
 from carillon.templates import content_for
 
 T = TypeVar("T")
@@ -274,6 +274,12 @@ def _claim(message: Message, target: str, remaining: float) -> "_Claim | None":
         Delivery.accepted_at.set(message.accepted_at),
         Delivery.updated_at.set(timestamp(now())),
         Delivery.expires_at.set(expiry(now())),
+        *counted_under(
+            tenant_key(message.tenant, message.client_id),
+            message.accepted_at,
+            message.category,
+            message.template.code if message.template else None,
+        ),
     ]
     free = Delivery.state.does_not_exist() | (Delivery.state == State.RETRYING)
     if update(delivery, actions, free):

@@ -15,7 +15,7 @@ from pynamodb.expressions.update import Action
 
 from carillon.errors import Problem
 from carillon.models import State, now, timestamp
-from carillon.tables import Delivery, expiry
+from carillon.tables import Delivery, Notification, expiry
 
 REPORTS = {
     State.SENT: frozenset({State.QUEUED, State.SENDING, State.RETRYING, State.UNKNOWN}),
@@ -58,6 +58,19 @@ def update(delivery: Delivery, actions: Sequence[Action], condition: Condition) 
     return True
 
 
+def counted_under(
+    sender: str, accepted: str, category: str, template_code: str | None
+) -> list[Action]:
+    """Return the actions that tell whose delivery it is and of which day (carillon/aggregates)."""
+    named = [Delivery.template_code.set(template_code)] if template_code else []
+    return [
+        Delivery.sender.set(sender),
+        Delivery.accepted.set(accepted),
+        Delivery.category.set(category),
+        *named,
+    ]
+
+
 def happened(
     before: State | None, after: State, actor: str, data: Mapping[str, Any] | None = None
 ) -> Action:
@@ -86,12 +99,12 @@ class Report:
         return {name: text for name, text in said.items() if text}
 
 
-def report(notification_id: str, target: str, heard: Report) -> bool:
+def report(record: Notification, target: str, heard: Report) -> bool:
     """Record what was heard of a delivery; False when its state does not allow that.
 
     The same report again changes nothing and is true. Raises Problem (409) among many writers.
     """
-    delivery = Delivery(notification_id, target)
+    delivery = Delivery(record.notification_id, target)
     for _ in range(RACES):
         before = _state(delivery)
         if before is heard.state:
@@ -99,7 +112,7 @@ def report(notification_id: str, target: str, heard: Report) -> bool:
         if before not in REPORTS[heard.state]:
             return False
         actions = [
-            *_to(heard.state),
+            *_to(heard.state, record),
             happened(before, heard.state, heard.actor, heard.told()),
             *([Delivery.provider_message_id.set(heard.message_id)] if heard.message_id else []),
             *_error(heard.state, heard.error_message),
@@ -109,19 +122,19 @@ def report(notification_id: str, target: str, heard: Report) -> bool:
     raise _contended()
 
 
-def stop(notification_id: str, target: str, actor: str, reason: str | None) -> State:
+def stop(record: Notification, target: str, actor: str, reason: str | None) -> State:
     """Cancel a delivery that has not left; return the state it is in then.
 
     One that may have gone in an earlier attempt ends ``unknown`` instead.
     """
-    delivery = Delivery(notification_id, target)
+    delivery = Delivery(record.notification_id, target)
     for _ in range(RACES):
         before = _state(delivery)
         if before not in (State.QUEUED, State.RETRYING):
             return before
         after = State.UNKNOWN if delivery.maybe_sent else State.CANCELLED
         actions = [
-            *_to(after),
+            *_to(after, record),
             happened(before, after, actor, {"reason": reason} if reason else {}),
         ]
         if update(delivery, actions, _is(before)):
@@ -153,8 +166,9 @@ def _is(state: State) -> Condition:
     return Delivery.state == state
 
 
-def _to(state: State) -> list[Action]:
+def _to(state: State, record: Notification) -> list[Action]:
     return [
+        *counted_under(record.sender, record.accepted, record.category, record.template_code),
         Delivery.state.set(state),
         Delivery.attempts.set(Delivery.attempts | 0),
         Delivery.updated_at.set(timestamp(now())),

@@ -285,6 +285,11 @@ class Delivery(Item):
     error_code = UnicodeAttribute(null=True)
     error_message = UnicodeAttribute(null=True)
     failure = UnicodeAttribute(null=True)
+    # What it is counted under (carillon/aggregates.py):
+    sender = UnicodeAttribute(null=True)  # "<tenant>#<client id>"
+    accepted = UnicodeAttribute(null=True)  # when
+    category = UnicodeAttribute(null=True)
+    template_code = UnicodeAttribute(null=True)
     history: ListAttribute[str] = ListAttribute(null=True)  # JSON, oldest first
     accepted_at = UnicodeAttribute(null=True)  # its notification's
     updated_at = UnicodeAttribute()
@@ -451,6 +456,68 @@ def metrics() -> Iterator[Metric]:
 def forget_counter(name: str, slot: str) -> None:
     """Let a counter begin anew."""
     Counter(name, slot).delete()
+
+
+class DeliveryCount(Item):
+    """How many of a client's deliveries, accepted on one day, are in one state.
+
+    Of those that were sent the buckets tell how soon: ``le_250`` counts what took at most 250 ms
+    and more than the bucket before, ``more`` what no bucket takes. They stay when ``total`` goes
+    on to another state.
+    """
+
+    class Meta:
+        table_name = _TableName("counters_table")
+
+    name = UnicodeAttribute(hash_key=True)  # "deliveries#<tenant>#<client id>"
+    slot = UnicodeAttribute(range_key=True)  # "<day>#<channel>#<state>#<category>#<template>"
+    total = NumberAttribute(default=0)
+    le_250 = NumberAttribute(null=True)
+    le_500 = NumberAttribute(null=True)
+    le_1000 = NumberAttribute(null=True)
+    le_2000 = NumberAttribute(null=True)
+    le_5000 = NumberAttribute(null=True)
+    le_10000 = NumberAttribute(null=True)
+    le_30000 = NumberAttribute(null=True)
+    le_60000 = NumberAttribute(null=True)
+    le_300000 = NumberAttribute(null=True)
+    le_3600000 = NumberAttribute(null=True)
+    more = NumberAttribute(null=True)
+    expires_at = NumberAttribute()  # epoch seconds
+
+
+class CountedBatch(Item):
+    """Stream records that were counted: from the one it is named after up to ``last``."""
+
+    class Meta:
+        table_name = _TableName("counters_table")
+
+    name = UnicodeAttribute(hash_key=True)  # "stream#<event id>"
+    slot = UnicodeAttribute(range_key=True, default="batch")
+    last = UnicodeAttribute()  # a sequence number
+    expires_at = NumberAttribute()  # epoch seconds
+
+
+def count_once(
+    batch: CountedBatch, counts: Mapping[tuple[str, str], Mapping[str, int]], expires_at: int
+) -> bool:
+    """Add to the delivery counts, by name and slot, and note the batch, in one transaction.
+
+    False, and nothing added, when there is a note of the batch already.
+    """
+    fields = DeliveryCount.get_attributes()
+    try:
+        with TransactWrite(connection=_connection()) as transaction:
+            transaction.save(batch, condition=_is_new(batch))
+            for place, amounts in counts.items():
+                added = [fields[name].add(amount) for name, amount in amounts.items()]
+                kept = DeliveryCount.expires_at.set(expires_at)
+                transaction.update(DeliveryCount(*place), actions=[*added, kept])
+    except TransactWriteError as error:
+        if any(why and why.code == "ConditionalCheckFailed" for why in error.cancellation_reasons):
+            return False
+        raise
+    return True
 
 
 def tenant_key(tenant: str, name: str) -> str:

@@ -1,0 +1,13 @@
+"""Counts what the streams of the notifications and of their deliveries tell."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from carillon import aggregates
+from carillon.log import logger
+
+
+def lambda_handler(event: Mapping[str, Any], _context: object) -> None:
+    """Count a batch of DynamoDB stream records; what it raises makes the batch come again."""
+    aggregates.count(event["Records"])
+    logger().info("counted", extra={"size": len(event["Records"])})

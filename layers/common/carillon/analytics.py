@@ -1,0 +1,183 @@
+"""What became of a client's deliveries, by day of acceptance (carillon/aggregates.py)."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from carillon.aggregates import BUCKETS, bucket_names, series_name
+from carillon.errors import Fault, Problem
+from carillon.models import Channel, State
+from carillon.tables import DeliveryCount
+
+MAX_DAYS = 92
+MAX_COUNTS = 20_000
+"""Counts one request reads: about 3 MB, and as many seconds."""
+ARRIVED = frozenset({State.SENT.value, State.DELIVERED.value})
+MISSED = frozenset({State.FAILED.value, State.UNKNOWN.value})
+
+Stage = Literal[
+    "open",
+    "sent",
+    "delivered",
+    "failed",
+    "unknown",
+    "suppressed",
+    "skipped",
+    "expired",
+    "cancelled",
+]
+"""The states of a delivery; those that are not its last are one."""
+
+
+class Dimension(StrEnum):
+    """What deliveries are told apart by."""
+
+    DAY = "day"
+    CHANNEL = "channel"
+    STATE = "state"
+    CATEGORY = "category"
+    TEMPLATE = "template"
+
+
+class Latency(BaseModel):
+    """Seconds from acceptance to ``sent``, read off a histogram: right to the bucket."""
+
+    p50: float
+    p95: float
+
+
+class Totals(BaseModel):
+    """How many deliveries there are, and how they stand.
+
+    ``success_rate`` is the share that was sent or delivered of all that were tried to the end:
+    sent, delivered, failed or unknown.
+    """
+
+    deliveries: int
+    states: dict[Stage, int]
+    success_rate: float | None
+    seconds_to_sent: Latency | None
+
+
+class Row(Totals):
+    """The same of one group; what it is not grouped by is null."""
+
+    day: date | None = None
+    channel: Channel | None = None
+    state: Stage | None = None
+    category: str | None = None
+    template: str | None = None
+
+
+class DeliveryReport(BaseModel):
+    """Deliveries accepted from one day to another, both included; a group of none has no row."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    since: date = Field(alias="from")
+    until: date = Field(alias="to")
+    group_by: list[Dimension]
+    rows: list[Row]
+    totals: Totals
+
+
+@dataclass
+class _Group:
+    """Counts that are added up."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    buckets: Counter[str] = field(default_factory=Counter)
+
+    def add(self, state: str, count: DeliveryCount) -> None:
+        self.states[state] += int(count.total)
+        for name in bucket_names():
+            self.buckets[name] += int(getattr(count, name) or 0)
+
+
+def report(sender: str, since: date, until: date, group_by: Sequence[Dimension]) -> DeliveryReport:
+    """Return the deliveries of "<tenant>#<client id>"; raises Problem (400) on a bad span."""
+    _check(since, until)
+    totals, groups = _Group(), dict[tuple[str, ...], _Group]()
+    for count in _counts(sender, since, until):
+        of = dict(zip(Dimension, count.slot.split("#"), strict=True))
+        totals.add(of[Dimension.STATE], count)
+        key = tuple(of[dimension] for dimension in group_by)
+        groups.setdefault(key, _Group()).add(of[Dimension.STATE], count)
+    rows = [
+        Row.model_validate(dict(zip(group_by, key, strict=True)) | _told(group))
+        for key, group in sorted(groups.items())
+    ]
+    return DeliveryReport(
+        since=since,
+        until=until,
+        group_by=list(group_by),
+        rows=[row for row in rows if row.deliveries],
+        totals=Totals.model_validate(_told(totals)),
+    )
+
+
+def _check(since: date, until: date) -> None:
+    if since > until:
+        raise _bad_span("is after the last day")
+    if (until - since).days >= MAX_DAYS:
+        raise _bad_span(f"is more than {MAX_DAYS} days before the last")
+
+
+def _bad_span(text: str) -> Problem:
+    detail = f"The first day {text}"
+    return Problem(400, "bad-span", detail, faults=[Fault("query:from", text)])
+
+
+def _counts(sender: str, since: date, until: date) -> Iterable[DeliveryCount]:
+    # "$" comes right after the "#" that ends the day.
+    span = DeliveryCount.slot.between(f"{since}#", f"{until}$")
+    found = list(DeliveryCount.query(series_name(sender), span, limit=MAX_COUNTS + 1))
+    if len(found) > MAX_COUNTS:
+        raise _bad_span("leaves too many categories and templates to add up; name fewer days")
+    return found
+
+
+def _told(group: _Group) -> dict[str, object]:
+    """Return the fields of Totals.
+
+    Two streams are read side by side: a delivery's end may be counted before its acceptance, and
+    for that moment there is less than none open.
+    """
+    states = {state: number for state, number in sorted(group.states.items()) if number > 0}
+    arrived, missed = (sum(states.get(state, 0) for state in kind) for kind in (ARRIVED, MISSED))
+    tried = arrived + missed
+    return {
+        "deliveries": sum(states.values()),
+        "states": states,
+        "success_rate": round(arrived / tried, 5) if tried else None,
+        "seconds_to_sent": _latency(group.buckets),
+    }
+
+
+def _latency(buckets: Counter[str]) -> Latency | None:
+    if not buckets.total():
+        return None
+    return Latency(p50=_percentile(buckets, 0.5), p95=_percentile(buckets, 0.95))
+
+
+def _percentile(buckets: Counter[str], share: float) -> float:
+    """Return where in its bucket the value lies, the bucket's values being spread evenly."""
+    rank = share * buckets.total()
+    floor = so_far = 0
+    for name, bound in zip(bucket_names(), BUCKETS, strict=False):
+        if so_far + buckets[name] >= rank:
+            inside = (rank - so_far) / buckets[name]
+            return round((floor + (bound - floor) * inside) / 1000, 3)
+        floor, so_far = bound, so_far + buckets[name]
+    return BUCKETS[-1] / 1000
+
+
+def default_span(today: date, since: date | None, until: date | None) -> tuple[date, date]:
+    """Return the days that are meant: the last seven, unless told."""
+    last = until or today
+    return since or date.fromordinal(max(1, last.toordinal() - 6)), last
