@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 from carillon_client.access import Access
+from carillon_client.analytics import Analytics
 from carillon_client.errors import NotEnded
 from carillon_client.models import NotificationStatus
 from carillon_client.notifications import Notifications
@@ -14,7 +15,7 @@ from carillon_client.users import Users
 WAIT = 60.0
 
 
-class Carillon(Notifications, Users, Templates, Access, Sync):
+class Carillon(Notifications, Users, Templates, Access, Analytics, Sync):
     """A client of the API at ``base_url``; use it with ``with``, or ``close`` it.
 
     Args:
@@ -42,7 +43,7 @@ class Carillon(Notifications, Users, Templates, Access, Sync):
         return list(self.watch(notification_id, timeout))[-1]
 
 
-class AsyncCarillon(Notifications, Users, Templates, Access, Async):
+class AsyncCarillon(Notifications, Users, Templates, Access, Analytics, Async):
     """The same for asyncio: methods are awaited, lists iterated with ``async for``."""
 
     async def watch(

@@ -257,6 +257,49 @@ class Listed(Model):
     template_code: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency(Model):
+    """Seconds from acceptance to ``sent``."""
+
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryCount(Model):
+    """How many deliveries there are, and how they stand; what is not over is ``open``.
+
+    ``success_rate`` is the share that was sent or delivered of all that were tried to the end.
+    """
+
+    deliveries: int
+    states: dict[str, int]
+    success_rate: float | None = None
+    seconds_to_sent: Latency | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryGroup(DeliveryCount):
+    """The same of one group; what it is not grouped by is None. Days are YYYY-MM-DD."""
+
+    day: str | None = None
+    channel: str | None = None
+    state: str | None = None
+    category: str | None = None
+    template: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReport(Model):
+    """Deliveries by the day they were accepted; a group of none has no row."""
+
+    since: str = field(metadata={"json": "from"})
+    until: str = field(metadata={"json": "to"})
+    group_by: list[str]
+    rows: list[DeliveryGroup]
+    totals: DeliveryCount
+
+
 # --- users ----------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Any, get_args
 
 import pytest
+from cloudformation import resources
 from functional.conftest import APPLICATION_CALLER, Cloud, Reply
 from pynamodb.exceptions import CancellationReason, TransactWriteError, VerboseClientError
 
@@ -255,6 +256,17 @@ def test_g18_the_success_rate_is_of_what_was_tried_to_the_end(cloud) -> None:
 def test_g18_every_state_has_its_name_in_the_answer() -> None:
     ended = {state.value for state in set(State) - OPEN_STATES}
     assert set(get_args(analytics.Stage)) == ended | {aggregates.OPEN}
+
+
+def test_g18_what_the_streams_leave_out_is_open_before_and_after() -> None:
+    events = resources("AWS::Serverless::Function")["CountingFunction"]["Events"]
+    assert "FilterCriteria" not in events["Accepted"]["Properties"]
+    (pattern,) = events["Ended"]["Properties"]["FilterCriteria"]["Filters"]
+    (rule,) = json.loads(pattern["Pattern"])["dynamodb"]["NewImage"]["state"]["S"]
+    assert {State(state) for state in rule["anything-but"]} <= OPEN_STATES
+    for table in ("NotificationsTable", "DeliveriesTable"):
+        stream = resources("AWS::DynamoDB::Table")[table]["StreamSpecification"]
+        assert stream == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
 
 
 @dataclass

@@ -43,6 +43,7 @@ SAMPLES: dict[str, Any] = {
     "expires_at": datetime(2027, 1, 1, tzinfo=UTC),
     "fcm_token": "device-of-ada",
     "full_name": "Ada King",
+    "group_by": ["day", "state"],
     "idempotency_key": "welcome",
     "if_match": '"1"',
     "items": [{"user_id": "ada", "channels": ["sms"], "message": "Hi"}],
