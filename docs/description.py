@@ -41,6 +41,7 @@ TAGS = {
     "Users": "Recipients: where to reach them, what they want, what they got.",
     "Clients": "Applications that send, and their keys.",
     "Auth": "Users' own accounts and tokens.",
+    "Analytics": "What became of deliveries, in numbers.",
     "Health": "Whether it lives, what it counted.",
     "Source systems' routes": "What came before, as it was: each stands for a route of ours.",
 }

@@ -108,11 +108,33 @@ VALUES: Json = {
     "variables_schema": {"properties": {"name": {"type": "string"}}, "required": ["name"]},
     "version": 1,
 }
+_COUNTED = {
+    "deliveries": 200,
+    "states": {"delivered": 120, "failed": 1, "open": 1, "sent": 78},
+    "success_rate": 0.99497,
+    "seconds_to_sent": {"p50": 0.31, "p95": 1.2},
+}
 MODELS: Json = {
     "VersionRequest": {"language": "fr", "content": "Bonjour {{ name }}"},
     "PreferencesPatch": {"categories": {"marketing": False}},
     "BatchRequest": {
         "items": [{"user_id": "ada", "channels": ["email"], "message": "It is on its way"}]
+    },
+    "DeliveryReport": {
+        "from": "2026-11-20",
+        "to": "2026-11-21",
+        "group_by": ["channel"],
+        "rows": [
+            {
+                "day": None,
+                "channel": "email",
+                "state": None,
+                "category": None,
+                "template": None,
+                **_COUNTED,
+            }
+        ],
+        "totals": _COUNTED,
     },
     "StatusRequest": {"channel": "sms", "status": "delivered"},
 }
