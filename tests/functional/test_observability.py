@@ -38,7 +38,11 @@ TOLD_BY_AWS = {
     "AWS/DynamoDB": ({"ReadThrottleEvents", "WriteThrottleEvents"}, {"TableName"}),
 }
 SEARCH = re.compile(r"SEARCH\('\{(?P<schema>[^}]+)\}(?P<terms>[^']*)', '\w+', \d+\)")
-ALARM_FILES = ("infra/alarms.yaml", "infra/channel.yaml")
+ALARM_FILES = [
+    path
+    for path in sorted(f"infra/{file.name}" for file in (ROOT / "infra").glob("*.yaml"))
+    if resources("AWS::CloudWatch::Alarm", path)
+]
 
 
 def widgets() -> list[Json]:
@@ -200,8 +204,8 @@ def test_g14_every_alarm_is_told_to_the_topic_that_was_given() -> None:
             for actions in ("AlarmActions", "OKActions"):
                 assert alarm[actions]["Fn::If"][:2] == ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}]]
             assert alarm["TreatMissingData"] == "notBreaching"
-    for name, stack in resources("AWS::CloudFormation::Stack").items():
-        if name != "Dashboard":
+    for stack in resources("AWS::CloudFormation::Stack").values():
+        if stack["TemplateURL"] in ALARM_FILES:
             assert stack["Parameters"]["AlarmTopicArn"] == {"Ref": "AlarmTopicArn"}
 
 
