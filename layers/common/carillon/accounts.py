@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import dataclass
 
-from carillon import attempts, passwords, sessions, users
+from carillon import attempts, logins, passwords, sessions, users
 from carillon.credentials import LoginRequest, RegisterRequest
 from carillon.errors import Fault, Problem
 from carillon.models import now, timestamp
@@ -11,11 +11,9 @@ from carillon.people import UserRequest
 from carillon.sessions import Pair
 from carillon.tables import (
     Account,
-    AccountOwner,
     Profile,
     create_all,
     replace_password,
-    tenant_key,
 )
 
 
@@ -31,7 +29,7 @@ class Entered:
 
 def register(tenant: str, request: RegisterRequest) -> Entered:
     """Create a user with an account, and open a session; raises Problem (409)."""
-    user_id, key = str(uuid.uuid4()), _account_key(tenant, request.email)
+    user_id, key = str(uuid.uuid4()), logins.place(tenant, request.email)
     password = passwords.hashed(request.password.get_secret_value())
     profile = UserRequest(email=request.email, full_name=request.full_name)
     session, pair = sessions.new(tenant, user_id)
@@ -43,7 +41,7 @@ def register(tenant: str, request: RegisterRequest) -> Entered:
             password=password,
             created_at=timestamp(now()),
         ),
-        AccountOwner(_owner_key(tenant, user_id), account=key),
+        logins.owner(tenant, user_id, key),
         session,
         *users.new_items(tenant, user_id, profile, request.preferences),
     )
@@ -58,9 +56,9 @@ def login(request: LoginRequest, address: str) -> Entered:
 
     ``address`` is where the request came from. Unknown and wrong take the same path: one hash.
     """
-    key, password = _account_key(request.tenant, request.email), request.password.get_secret_value()
+    key, password = logins.place(request.tenant, request.email), request.password.get_secret_value()
     attempt = attempts.count(key, address)
-    account = _account(key)
+    account = logins.find(key)
     if not passwords.is_right(password, account.password if account else None) or account is None:
         raise _refused()
     profile = _profile(request.tenant, account.user_id)
@@ -71,37 +69,12 @@ def login(request: LoginRequest, address: str) -> Entered:
     return Entered(account.user_id, account.email, profile.full_name, pair)
 
 
-def forget(tenant: str, user_id: str) -> None:
-    """Delete a user's account, if there is one; their sessions end with their profile."""
-    try:
-        owner = AccountOwner.get(_owner_key(tenant, user_id), consistent_read=True)
-    except AccountOwner.DoesNotExist:
-        return
-    Account(owner.account).delete()
-    owner.delete()
-
-
-def _account(key: str) -> Account | None:
-    try:
-        return Account.get(key, consistent_read=True)
-    except Account.DoesNotExist:
-        return None
-
-
 def _profile(tenant: str, user_id: str) -> Profile:
     """Return the profile of who has given the right password; without one they are no user."""
     try:
         return users.profile(tenant, user_id)
     except Problem:
         raise _refused() from None
-
-
-def _account_key(tenant: str, email: str) -> str:
-    return f"account#{tenant_key(tenant, email.lower())}"
-
-
-def _owner_key(tenant: str, user_id: str) -> str:
-    return f"owner#{tenant_key(tenant, user_id)}"
 
 
 def _refused() -> Problem:

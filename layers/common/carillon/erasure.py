@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from carillon import devices, exports, idempotency, inbox, jobs, users
+from carillon import devices, exports, idempotency, inbox, jobs, logins, users
 from carillon.errors import precondition_failed, too_many_writers
 from carillon.history import recipient_user
 from carillon.jobs import JobState, Kind, Task
@@ -69,6 +69,7 @@ def run(task: Task) -> None:
         return
     if jobs.take(task) is None:
         return
+    logins.forget(tenant, user_id)
     _erase_kept(tenant, user_id)
     exports.erase(tenant, user_id)
     idempotency.erase(tenant, user_id)

@@ -8,7 +8,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from carillon import tokens, users
+from carillon import logins, tokens, users
 from carillon.errors import Fault, Problem
 from carillon.identity import Caller, Scope
 from carillon.log import logger
@@ -79,10 +79,14 @@ def _claims(token: str) -> Claims:
 
 
 def _check_user(claims: Claims) -> None:
+    """Raise Problem (401) for a user who is gone, also when their id is somebody else's by now."""
+    tenant, user_id = claims["tenant"], claims["sub"]
     try:
-        users.profile(claims["tenant"], claims["sub"])
+        users.profile(tenant, user_id)
     except Problem:
         raise _refused() from None
+    if not logins.has(tenant, user_id):
+        raise _refused()
 
 
 def _digest(token: str) -> bytes:
