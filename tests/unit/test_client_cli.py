@@ -3,21 +3,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from typer.testing import CliRunner, Result
-
-from carillon_client import Carillon
-from carillon_client.cli import session
-from carillon_client.cli.app import app
+from commandline import AT, ID, Json, delivery, lines, standing
 
 ROOT = Path(__file__).parent.parent.parent
-ID = "ntf_xs7grgx6tyosd2mhcozaajqbfp4kq2ha"
-AT = "2026-11-21T05:43:57.900Z"
 ACCEPTED = {
     "notification_id": ID,
     "request_id": "k",
@@ -27,81 +19,6 @@ ACCEPTED = {
         {"channel": "sms", "status": "suppressed", "reason": "channel-opt-out"},
     ],
 }
-Json = dict[str, Any]
-Run = Callable[..., Result]
-
-
-class Service:
-    """Answers by method and path, in turn; remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, list[httpx.Response]] = {}
-        self.asked: list[tuple[str, Json | None]] = []
-        self.requests: list[httpx.Request] = []
-
-    def says(self, operation: str, data: Any, status: int = 200, **headers: str) -> None:
-        body = {"success": True, "data": data, "meta": {"next_cursor": None}}
-        answer = httpx.Response(status, json=body, headers=headers)
-        self.answers.setdefault(operation, []).append(answer)
-
-    def refuses(self, operation: str, status: int, code: str, detail: str) -> None:
-        faults = [{"pointer": "#/channels/0", "message": "not [bold]a channel"}]
-        body = {"code": code, "detail": detail, "errors": faults}
-        answer = httpx.Response(status, json=body, headers={"X-Correlation-ID": "cor-1"})
-        self.answers.setdefault(operation, []).append(answer)
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        operation = f"{request.method} {request.url.path.removeprefix('/api/v1')}"
-        self.asked.append((operation, json.loads(request.content) if request.content else None))
-        self.requests.append(request)
-        answers = self.answers[operation]
-        found = answers.pop(0) if len(answers) > 1 else answers[0]
-        return httpx.Response(found.status_code, headers=found.headers, content=found.content)
-
-
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    told = Service()
-
-    def connect(url: str, token: str | None) -> Carillon:
-        transport = httpx.MockTransport(told.answer)
-        return Carillon(url, token, retries=0, transport=transport, sleep=lambda _: None)
-
-    monkeypatch.setattr(session, "Carillon", connect)
-    return told
-
-
-@pytest.fixture
-def run() -> Run:
-    environment = {
-        "CARILLON_URL": "https://notify.example.com",
-        "CARILLON_TOKEN": "nk_secret",
-        "COLUMNS": "80",
-        "TERM": "dumb",
-    }
-    return lambda *words, **env: CliRunner().invoke(app, words, env=environment | env)
-
-
-def delivery(channel: str, state: str, **more: Any) -> Json:
-    return {
-        "channel": channel,
-        "target": channel,
-        "to": "ada",
-        "status": state,
-        "attempts": 1,
-    } | more
-
-
-def standing(*deliveries: Json, status: str = "processing") -> Json:
-    return {
-        "notification_id": ID,
-        "request_id": "k",
-        "status": status,
-        "category": "general",
-        "priority": 5,
-        "created_at": AT,
-        "deliveries": list(deliveries),
-    }
 
 
 def template(version: int = 1, **locales: Json) -> Json:
@@ -113,10 +30,6 @@ def template(version: int = 1, **locales: Json) -> Json:
         "locales": locales or {"en": {"sms": {"text": "Hi"}}},
         "created_at": AT,
     }
-
-
-def lines(result: Result) -> list[str]:
-    return [line.rstrip() for line in result.stdout.splitlines()]
 
 
 def test_i2_send_says_what_was_given_and_prints_what_was_decided(run, service, tmp_path) -> None:

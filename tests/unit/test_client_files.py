@@ -74,6 +74,15 @@ def test_a_missing_last_line_break_is_no_change(tmp_path) -> None:
     (tmp_path / "welcome/en/sms.txt").write_text("Hi")
     (tmp_path / "welcome/template.json").write_text('{"language":"en"}')
     assert files.read(tmp_path) == [WELCOME]
+    assert files.write(tmp_path, WELCOME) == []
+    assert (tmp_path / "welcome/en/sms.txt").read_text() == "Hi"
+
+
+def test_a_folder_that_was_no_template_becomes_one(tmp_path) -> None:
+    (tmp_path / "welcome").mkdir()
+    (tmp_path / "welcome/notes.md").write_text("?")
+    assert "notes.md" in files.write(tmp_path, WELCOME)
+    assert files.read(tmp_path) == [WELCOME]
 
 
 @pytest.mark.parametrize(

@@ -84,17 +84,20 @@ def read(folder: Path, codes: Iterable[str] = ()) -> list[Source]:
 def write(folder: Path, source: Source) -> list[str]:
     """Make a template's folder exactly this; return the names that changed.
 
-    Files of ours that the template has no field for are removed: they would be pushed again.
+    Files of ours that the template has no field for are removed: they would be pushed again. One
+    that already reads so is left as it is spelt.
     """
     parse(source.code, source.files())
     home, wanted = folder / source.code, source.files()
     before = _texts(home) if home.is_dir() else {}
-    for name in before.keys() - wanted.keys():
-        (home / name).unlink()
-    for name, text in wanted.items():
-        (home / name).parent.mkdir(parents=True, exist_ok=True)
-        (home / name).write_bytes(text.encode())
-    return changed(before, wanted)
+    names = changed(_spelt_as_ours(source.code, before), wanted)
+    for name in names:
+        if name in wanted:
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            (home / name).write_bytes(wanted[name].encode())
+        else:
+            (home / name).unlink()
+    return names
 
 
 def changed(before: Files, after: Files) -> list[str]:
@@ -110,6 +113,13 @@ def diff(code: str, before: Files, after: Files) -> Iterator[str]:
         yield from unified_diff(
             old, new, f"service/{code}/{name}", f"files/{code}/{name}", lineterm=""
         )
+
+
+def _spelt_as_ours(code: str, found: Files) -> Files:
+    try:
+        return parse(code, found).files()
+    except BadFolderError:
+        return found
 
 
 def _read(home: Path) -> Source:

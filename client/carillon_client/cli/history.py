@@ -46,7 +46,7 @@ def search(  # noqa: PLR0913 - what can be asked for
         limit=min(limit, 100),
     )
     first = list(islice(found, limit))
-    columns = ("at", "id", "state", "user", "channels")
+    columns = ("at (UTC)", "id", "state", "user", "via")
     session.show(first, views.table(columns, map(_found, first)) if first else "None was found.")
 
 
@@ -84,7 +84,7 @@ def cancel(
 
 def _found(one: Listed) -> list[views.Cell]:
     channels = " ".join(dict.fromkeys(each.channel for each in one.deliveries))
-    at = views.moment(one.created_at)
+    at = views.minute(one.created_at)
     return [at, one.notification_id, views.state(one.status), one.user_id, channels]
 
 

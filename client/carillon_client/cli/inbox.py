@@ -42,7 +42,7 @@ def show(
         user_id, unread=unread or None, archived=archived or None, limit=min(limit, 100)
     )
     found = list(islice(entries, limit))
-    columns = ("", "at", "id", "title", "text")
+    columns = ("", "at (UTC)", "id", "title", "text")
     session.show(found, views.table(columns, map(_row, found)) if found else "There is nothing.")
 
 
@@ -70,4 +70,4 @@ def read_all(session: Session, user_id: UserId) -> None:
 
 def _row(one: InboxEntry) -> list[views.Cell]:
     star = Text("" if one.read_at else "*", style="bold")
-    return [star, views.moment(one.created_at), one.notification_id, one.title, one.body]
+    return [star, views.minute(one.created_at), one.notification_id, one.title, one.body]

@@ -158,7 +158,9 @@ def _outcome(planned: sync.Plan, made: Template | None, *, dry_run: bool) -> str
 
 
 def _count(changed: int) -> str:
-    return "unchanged" if not changed else f"{changed} files written"
+    if not changed:
+        return "unchanged"
+    return "1 file written" if changed == 1 else f"{changed} files written"
 
 
 @contextmanager

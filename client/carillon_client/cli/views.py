@@ -14,6 +14,7 @@ from carillon_client.models import (
     NotificationStatus,
 )
 
+WHOLE = ("id", "client", "key")
 Cell = str | Text | None
 
 
@@ -21,7 +22,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
     """Return a table without lines; nothing in it is cut off."""
     drawn = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        # What is to be copied stays in one piece; the others make room.
+        drawn.add_column(column, overflow="fold", no_wrap=column in WHOLE)
     for row in rows:
         drawn.add_row(*[cell if isinstance(cell, Text) else Text(cell or "") for cell in row])
     return drawn
@@ -41,6 +43,11 @@ def pairs(values: Iterable[tuple[str, Cell]]) -> Table:
 def moment(when: datetime | None) -> str:
     """Return a time in UTC, to the second."""
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if when else ""
+
+
+def minute(when: datetime | None) -> str:
+    """Return a time in UTC, to the minute, for lists that need the room."""
+    return moment(when)[:16]
 
 
 def state(name: str) -> Text:

@@ -1,0 +1,224 @@
+"""Each command asks the API for its thing and shows what was answered."""
+
+import json
+from typing import Any
+
+import pytest
+from commandline import AT, ID, Json, Run, Service, delivery, lines, standing
+
+KEY = {
+    "key_id": "0123456789ab",
+    "label": "nightly",
+    "scopes": ["send", "read"],
+    "mode": "test",
+    "created_at": AT,
+    "revoked_at": None,
+}
+ENTRY = {
+    "notification_id": ID,
+    "category": "general",
+    "created_at": AT,
+    "title": "Hello",
+    "body": "It works",
+    "action_url": None,
+    "read_at": None,
+    "archived_at": None,
+}
+FOUND = {
+    "notification_id": ID,
+    "status": "completed",
+    "category": "general",
+    "created_at": AT,
+    "user_id": "ada",
+    "template_code": None,
+    "deliveries": [
+        {"channel": "push", "target": f"push#{n}", "status": "sent", "reason": None}
+        for n in range(2)
+    ],
+}
+CREATED = "2026-11-21 05:43:57Z"
+
+
+def test_i2_searching_shows_what_was_found(run: Run, service: Service) -> None:
+    service.says("GET /notifications", [FOUND])
+    result = run("search", "--user", "ada", "--status", "completed", "-c", "push", "--limit", "500")
+    assert lines(result) == [
+        "at (UTC)          id                                    state      user  via",
+        f"{CREATED[:16]}  {ID}  completed  ada   push",
+    ]
+    query = dict(service.requests[0].url.params)
+    assert query == {"user_id": "ada", "status": "completed", "channel": "push", "limit": "100"}
+
+
+def test_a_search_takes_local_times(run: Run, service: Service) -> None:
+    service.says("GET /notifications", [])
+    result = run("search", "--since", "2026-11-21T05:00:00", "--until", "2026-11-22", TZ="UTC")
+    assert lines(result) == ["None was found."]
+    query = dict(service.requests[0].url.params)
+    assert query["from"].startswith("2026-11-21T05:00:00+")
+    assert query["to_time"].startswith("2026-11-22T00:00:00+")
+
+
+def test_i2_events_are_shown_with_what_changed(run: Run, service: Service) -> None:
+    event = {
+        "seq": 2,
+        "at": AT,
+        "type": "delivery",
+        "channel": "sms",
+        "target": "sms",
+        "from": "queued",
+        "to": "sending",
+        "actor": "sms",
+        "data": {},
+    }
+    service.says(f"GET /notifications/{ID}/events", [event])
+    assert lines(run("events", ID)) == [
+        "at                    what      delivery  from    to       by",
+        f"{CREATED}  delivery  sms       queued  sending  sms",
+    ]
+
+
+def test_i2_what_is_cancelled_is_shown_as_it_stands(run: Run, service: Service) -> None:
+    stopped = standing(delivery("sms", "cancelled"), status="cancelled")
+    service.says(f"POST /notifications/{ID}/cancel", stopped, 202)
+    result = run("cancel", ID, "--reason", "Sold out")
+    assert (result.exit_code, lines(result)[0]) == (0, f"{ID}  cancelled")
+    assert service.asked[0][1] == {"reason": "Sold out"}
+
+
+def test_the_content_is_shown_field_by_field(run: Run, service: Service) -> None:
+    content = {"sms": {"parts": {"text": "Hi [b]Ada"}, "sha256": "0"}}
+    service.says(f"GET /notifications/{ID}/content", {"notification_id": ID, "content": content})
+    assert lines(run("content", ID, "-c", "sms")) == ["--- sms.text", "Hi [b]Ada"]
+
+
+def test_i2_a_dry_run_tells_what_would_be_and_sends_nothing(run: Run, service: Service) -> None:
+    told = {
+        "dry_run": True,
+        "status": "accepted",
+        "category": "general",
+        "deliveries": [
+            {"channel": "sms", "status": "queued", "reason": None, "to": ["+14155552671"]},
+            {"channel": "push", "status": "skipped", "reason": "no-address", "to": []},
+        ],
+        "parts": {"sms": {"text": "Hi Ada"}},
+    }
+    service.says("POST /notifications", told)
+    result = run("send", "--user", "ada", "-c", "sms", "-m", "Hi", "--dry-run", "--wait")
+    assert lines(result) == [
+        "Nothing was sent.",
+        "channel  to            state    why",
+        "sms      +14155552671  queued",
+        "push                   skipped  no-address",
+        "--- sms.text",
+        "Hi Ada",
+    ]
+    ((_, body),) = service.asked
+    assert body["dry_run"] is True
+
+
+@pytest.mark.parametrize(
+    "words", [("inbox", "ada", "--unread"), ("inbox", "show", "ada", "--unread")]
+)
+def test_i2_the_inbox_is_shown_with_or_without_the_word(run: Run, service: Service, words) -> None:
+    service.says("GET /users/ada/notifications", [ENTRY, ENTRY | {"read_at": AT}])
+    result = run(*words, COLUMNS="100")
+    assert [line[:3] for line in lines(result)] == ["   ", "*  ", "   "]
+    assert lines(result)[1].endswith("Hello  It works")
+    assert dict(service.requests[0].url.params) == {"unread": "true", "limit": "25"}
+
+
+@pytest.mark.parametrize(
+    ("word", "body"), [("read", {"read": True}), ("archive", {"archived": True})]
+)
+def test_i2_entries_are_marked_one_by_one(run: Run, service: Service, word, body) -> None:
+    for each in ("a", "b"):
+        service.says(f"PATCH /users/ada/notifications/{each}", ENTRY | {"notification_id": each})
+    result = run("inbox", word, "ada", "a", "b")
+    assert [line.split()[0] for line in lines(result)] == ["a", "b"]
+    assert [sent for _, sent in service.asked] == [body, body]
+
+
+def test_i2_all_are_read_and_the_rest_is_counted(run: Run, service: Service) -> None:
+    service.says("POST /users/ada/notifications/read-all", None, 204)
+    service.says("GET /users/ada/notifications", [], meta={"unread": 3})
+    assert lines(run("inbox", "read-all", "ada")) == ["ada  3 unread"]
+
+
+def test_a_profile_is_put_and_shown(run: Run, service: Service) -> None:
+    user = {"user_id": "ada", "full_name": "Ada", "created_at": AT, "updated_at": AT}
+    service.says("PUT /users/ada", user | {"attributes": {"plan": "gold"}}, 201)
+    result = run("user", "put", "ada", "--full-name", "Ada")
+    assert lines(result) == [
+        "user        ada",
+        "name        Ada",
+        'attributes  {"plan": "gold"}',
+        f"created     {CREATED}",
+        f"updated     {CREATED}",
+    ]
+    assert service.asked == [("PUT /users/ada", {"full_name": "Ada"})]
+
+
+def test_preferences_are_shown_by_name(run: Run, service: Service) -> None:
+    kept: Json = {
+        "channels": {"sms": False},
+        "categories": {"news": {"email": True}, "*": False},
+        "quiet_hours": {"windows": [{"start": "22:00", "end": "07:00", "days": ["sat", "sun"]}]},
+        "timezone": "Europe/London",
+    }
+    service.says("GET /users/ada/preferences", kept)
+    service.says("GET /users/new/preferences", {"channels": {}, "categories": {}})
+    assert lines(run("prefs", "show", "ada")) == [
+        "          name        wanted",
+        "channel   sms         off",
+        "category  news:email  on",
+        "category  *           off",
+        "quiet hours  22:00-07:00 sat sun",
+        "timezone     Europe/London",
+    ]
+    nothing = ["Nothing is turned off: everything is wanted."]
+    assert lines(run("prefs", "show", "new")) == nothing
+
+
+def test_i2_applications_and_their_keys_are_kept(run: Run, service: Service) -> None:
+    shop: dict[str, Any] = {
+        "client_id": "c-1",
+        "tenant": "default",
+        "service_name": "shop",
+        "notification_types": [{"name": "orders"}, {"name": "news"}],
+        "created_at": AT,
+        "updated_at": AT,
+    }
+    service.says("GET /clients", [shop])
+    service.says("GET /clients/c-1/keys", [KEY])
+    service.says("POST /clients/c-1/keys", KEY | {"api_token": "nk_test_x"}, 201)
+    service.says("DELETE /clients/c-1/keys/0123456789ab", None, 204)
+    assert lines(run("client", "list"))[1] == "c-1     shop  default  orders news"
+    assert lines(run("client", "keys", "c-1"))[1].startswith("0123456789ab  test  nightly  send")
+    words = ("client", "add-key", "c-1", "--mode", "test", "--scope", "send", "--label", "nightly")
+    assert lines(run(*words)) == ["key    0123456789ab", "token  nk_test_x"]
+    assert service.asked[-1][1] == {"mode": "test", "scopes": ["send"], "label": "nightly"}
+    assert run(*words, "--export").stdout == "export CARILLON_TOKEN=nk_test_x\n"
+    assert lines(run("client", "revoke-key", "c-1", "0123456789ab")) == ["0123456789ab  revoked"]
+
+
+def test_templates_are_listed_shown_and_put_aside(run: Run, service: Service) -> None:
+    welcome = {
+        "code": "welcome",
+        "version": 2,
+        "language": "en",
+        "locales": {"en": {"sms": {"text": "Hi"}}, "de": {"email": {"subject": "Hallo"}}},
+        "created_at": AT,
+    }
+    service.says("GET /templates", [welcome])
+    service.says("GET /templates/welcome", welcome)
+    history = [{"version": n, "languages": ["en"], "created_at": AT} for n in (1, 2)]
+    service.says("GET /templates/welcome/versions", history)
+    service.says("DELETE /templates/welcome", None, 204)
+    assert lines(run("template", "list"))[1] == "welcome  2        de en      email sms"
+    shown = lines(run("template", "show", "welcome", "--version", "2"))
+    assert shown[:3] == ["welcome  version 2", "--- de/email.subject.txt", "Hallo"]
+    assert dict(service.requests[-1].url.params) == {"version": "2"}
+    assert lines(run("template", "versions", "welcome"))[2] == f"2        en         {CREATED}"
+    done = run("template", "archive", "welcome", "--json")
+    assert json.loads(done.stdout) == {"code": "welcome", "archived": True}
