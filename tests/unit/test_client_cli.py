@@ -90,7 +90,8 @@ def test_i2_status_shows_every_delivery_and_why(run, service) -> None:
     error = {"code": "21211", "message": "Invalid number", "failure": "recipient"}
     found = standing(
         delivery("sms", "failed", error=error, provider="twilio"),
-        delivery("push", "sent", attempts=2, possible_duplicate=True),
+        delivery("push", "sent", to="abcdefghijkl" + "x" * 140 + "uvwxyz12", attempts=2),
+        delivery("inapp", "sent", attempts=2, possible_duplicate=True),
         status="partially_failed",
     )
     service.says(f"GET /notifications/{ID}", found)
@@ -98,9 +99,11 @@ def test_i2_status_shows_every_delivery_and_why(run, service) -> None:
     assert result.exit_code == 0
     assert lines(result) == [
         f"{ID}  partially_failed",
-        "channel  to   state   tries  provider  why",
-        "sms      ada  failed  1      twilio    21211 Invalid number",
-        "push     ada  sent    2                (may have been sent twice)",
+        "channel  to                     state   tries  provider  why",
+        "sms      ada                    failed  1      twilio    21211 Invalid number",
+        "push     abcdefghijkl…uvwxyz12  sent    2",
+        "inapp    ada                    sent    2                (may have been sent",
+        "                                                         twice)",
     ]
 
 

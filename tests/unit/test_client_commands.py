@@ -128,6 +128,15 @@ def test_i2_the_inbox_is_shown_with_or_without_the_word(run: Run, service: Servi
     assert dict(service.requests[0].url.params) == {"unread": "true", "limit": "25"}
 
 
+def test_what_somebody_wrote_cannot_steer_the_terminal(run: Run, service: Service) -> None:
+    odd = ENTRY | {"title": "\x1b[2J[red]\x9b1m\r", "body": "5\u00a0€ 🔔"}
+    service.says("GET /users/ada/notifications", [odd])
+    shown = run("inbox", "ada", COLUMNS="120").stdout
+    assert not {"\x1b", "\x9b", "\r"} & set(shown)
+    assert "[2J[red]" in shown
+    assert "5\u00a0€ 🔔" in shown
+
+
 @pytest.mark.parametrize(
     ("word", "body"), [("read", {"read": True}), ("archive", {"archived": True})]
 )

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from carillon_client.cli import views
 from carillon_client.client import Carillon
 from carillon_client.errors import ApiError, CarillonError, NotEnded, TransportError
 from carillon_client.models import Model
@@ -55,13 +56,13 @@ class Session:
     as_json: bool
     out: Console
 
-    def show(self, answer: Any, *views: RenderableType) -> None:
+    def show(self, answer: Any, *parts: RenderableType) -> None:
         """Print ``answer`` as one line of JSON, or what people read of it."""
         if self.as_json:
             print(json.dumps(plain(answer), ensure_ascii=False))  # noqa: T201 - as it stands
             return
-        for view in views:
-            self.out.print(view)
+        for part in parts:
+            self.out.print(views.safe(part) if isinstance(part, str) else part)
 
 
 def plain(answer: Any) -> Any:
@@ -151,14 +152,14 @@ def _as_json(error: CarillonError) -> dict[str, Any]:
 
 
 def _as_text(error: CarillonError) -> Iterator[Text]:
-    yield Text.assemble(("error: ", "bold red"), str(error))
+    yield Text.assemble(("error: ", "bold red"), views.safe(str(error)))
     for note in _notes(error):
-        yield Text(f"  {note}")
+        yield views.safe(f"  {note}")
     if isinstance(error, ApiError):
         for fault in error.errors:
-            yield Text(f"  {fault.pointer}: {fault.message}")
+            yield views.safe(f"  {fault.pointer}: {fault.message}")
         if error.correlation_id:
-            yield Text(f"  correlation id: {error.correlation_id}", style="dim")
+            yield views.safe(f"  correlation id: {error.correlation_id}", "dim")
 
 
 def _notes(error: CarillonError) -> list[str]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
 from carillon_client.cli import files, sync, views
 from carillon_client.cli.files import BadFolderError, Source
@@ -121,7 +120,9 @@ def pull(
             names = files.write(folder, Source.of(each))
         done.append({"code": each.code, "version": each.version, "changed": names})
         if not session.as_json:
-            session.out.print(f"{each.code}  version {each.version}  {_count(len(names))}")
+            session.out.print(
+                views.safe(f"{each.code}  version {each.version}  {_count(len(names))}")
+            )
     session.show(done)
 
 
@@ -130,13 +131,13 @@ def _push(session: Session, source: Source, *, dry_run: bool) -> dict[str, Any]:
     planned = sync.plan(session.client, source)
     if not session.as_json:
         for line in planned.diff():
-            session.out.print(Text(line, style=STYLES.get(line[:1], "")), soft_wrap=True)
+            session.out.print(views.safe(line, STYLES.get(line[:1], "")), soft_wrap=True)
     made = None if dry_run else sync.push(session.client, planned)
     outcome = _outcome(planned, made, dry_run=dry_run)
     if not session.as_json:
-        session.out.print(f"{source.code}  {outcome}")
+        session.out.print(views.safe(f"{source.code}  {outcome}"))
         for line in planned.beyond:
-            session.out.print(f"  {line}", style="yellow")
+            session.out.print(views.safe(f"  {line}", "yellow"))
     used = made or planned.used
     return {
         "code": source.code,

@@ -1,5 +1,6 @@
 """What people read: tables that fold rather than cut, states in colours."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -14,8 +15,15 @@ from carillon_client.models import (
     NotificationStatus,
 )
 
-WHOLE = ("id", "client", "key")
+WHOLE = ("id", "client", "key", "state")
+LONGEST_ADDRESS = 64
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 Cell = str | Text | None
+
+
+def safe(text: str, style: str = "") -> Text:
+    """Return what somebody else wrote, with nothing in it that a terminal would obey."""
+    return Text(_CONTROL.sub("\ufffd", text), style)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
@@ -25,7 +33,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
         # What is to be copied stays in one piece; the others make room.
         drawn.add_column(column, overflow="fold", no_wrap=column in WHOLE)
     for row in rows:
-        drawn.add_row(*[cell if isinstance(cell, Text) else Text(cell or "") for cell in row])
+        drawn.add_row(*[cell if isinstance(cell, Text) else safe(cell or "") for cell in row])
     return drawn
 
 
@@ -36,7 +44,7 @@ def pairs(values: Iterable[tuple[str, Cell]]) -> Table:
     drawn.add_column(overflow="fold")
     for name, value in values:
         if value:
-            drawn.add_row(name, value if isinstance(value, Text) else Text(value))
+            drawn.add_row(name, value if isinstance(value, Text) else safe(value))
     return drawn
 
 
@@ -69,8 +77,15 @@ def notification(status: NotificationStatus) -> Group:
 def sheets(texts: Iterable[tuple[str, str]]) -> Iterator[Text]:
     """Yield each text under its name."""
     for name, text in texts:
-        yield Text(f"--- {name}", style="dim")
-        yield Text(text.removesuffix("\n"))
+        yield safe(f"--- {name}", "dim")
+        yield safe(text.removesuffix("\n"))
+
+
+def _shortened(address: str | None) -> str | None:
+    """Return an address whole, but for the length of a device's token."""
+    if address is None or len(address) <= LONGEST_ADDRESS:
+        return address
+    return f"{address[:12]}\N{HORIZONTAL ELLIPSIS}{address[-8:]}"
 
 
 def _delivery(one: DeliveryStatus) -> Sequence[Cell]:
@@ -78,4 +93,4 @@ def _delivery(one: DeliveryStatus) -> Sequence[Cell]:
     if one.possible_duplicate:
         why = f"{why} (may have been sent twice)".lstrip()
     tries = str(one.attempts) if one.attempts else ""
-    return one.channel, one.to, state(one.status), tries, one.provider, why
+    return one.channel, _shortened(one.to), state(one.status), tries, one.provider, why
