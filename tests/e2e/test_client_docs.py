@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,13 @@ def test_i2_the_guide_s_session_prints_what_it_says_and_i3_its_python_does(
     blocks = PYTHON.findall(GUIDE)
     assert len(blocks) == 4
     names: dict[str, Any] = {}
-    for source, expected in blocks:
-        with redirect_stdout(io.StringIO()) as out:
-            exec(compile(source, "docs/client.md", "exec"), names)  # noqa: S102 - ours
-        assert out.getvalue() == expected
-    names["carillon"].close()
+    with ExitStack() as opened:
+        for source, expected in blocks:
+            with redirect_stdout(io.StringIO()) as out:
+                exec(compile(source, "docs/client.md", "exec"), names)  # noqa: S102 - ours
+            if "carillon" in names:
+                opened.callback(names["carillon"].close)
+            assert out.getvalue() == expected
 
 
 def _typed(block: str) -> Iterator[tuple[str, str]]:
