@@ -8,6 +8,7 @@ from carillon_client.errors import NotEnded
 from carillon_client.models import NotificationStatus
 from carillon_client.notifications import Notifications
 from carillon_client.retries import polls
+from carillon_client.sessions import Sessions
 from carillon_client.templates import Templates
 from carillon_client.transport import Async, Sync
 from carillon_client.users import Users
@@ -15,7 +16,11 @@ from carillon_client.users import Users
 WAIT = 60.0
 
 
-class Carillon(Notifications, Users, Templates, Access, Analytics, Sync):
+class Operations(Notifications, Users, Templates, Access, Sessions, Analytics):
+    """All that either client can ask for."""
+
+
+class Carillon(Operations, Sync):
     """A client of the API at ``base_url``; use it with ``with``, or ``close`` it.
 
     Args:
@@ -43,7 +48,7 @@ class Carillon(Notifications, Users, Templates, Access, Analytics, Sync):
         return list(self.watch(notification_id, timeout))[-1]
 
 
-class AsyncCarillon(Notifications, Users, Templates, Access, Analytics, Async):
+class AsyncCarillon(Operations, Async):
     """The same for asyncio: methods are awaited, lists iterated with ``async for``."""
 
     async def watch(

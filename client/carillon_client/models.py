@@ -468,3 +468,46 @@ class NewKey(Key):
     """A new API token, shown only this once."""
 
     api_token: str = field(repr=False)
+
+
+# --- sessions -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessToken(Model):
+    """A token for the API, good for ``expires_in`` seconds."""
+
+    access: str = field(repr=False)
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens(AccessToken):
+    """The same, with the refresh token that gets the next, once."""
+
+    refresh: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUser(Tokens):
+    """A user who has just registered, with their first tokens."""
+
+    user_id: str
+    email: str
+    full_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedIn(Model):
+    """Who has logged in."""
+
+    id: str
+    email: str
+    full_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login(Tokens):
+    """Tokens, and whose."""
+
+    user: LoggedIn

@@ -30,4 +30,6 @@ def run() -> Run:
         "COLUMNS": "80",
         "TERM": "dumb",
     }
-    return lambda *words, **env: CliRunner().invoke(app, words, env=environment | env)
+    return lambda *words, input=None, **env: CliRunner().invoke(  # noqa: A006 - as CliRunner's
+        app, words, input, env=environment | env
+    )

@@ -189,6 +189,34 @@ def test_preferences_are_shown_by_name(run: Run, service: Service) -> None:
     assert lines(run("prefs", "show", "new")) == nothing
 
 
+TOKENS = {
+    "access": "a.b.c",
+    "refresh": "r-1",
+    "expires_in": 900,
+    "user": {"id": "ada", "email": "ada@example.com", "full_name": None},
+}
+
+
+def test_i2_a_user_logs_in_with_a_password_that_is_not_on_the_command_line(
+    run: Run, service: Service
+) -> None:
+    service.says("POST /auth/login", TOKENS)
+    result = run("login", "ada@example.com", input="secret\n")
+    assert lines(result) == [
+        "user      ada",
+        "token     a.b.c",
+        "good for  15 minutes",
+        "refresh   r-1",
+    ]
+    assert service.asked[0][1] == {"email": "ada@example.com", "password": "secret"}
+
+
+def test_what_a_shell_evaluates_has_no_prompt_in_it(run: Run, service: Service) -> None:
+    service.says("POST /auth/login", TOKENS)
+    result = run("login", "ada@example.com", "--export", input="secret\n")
+    assert result.stdout == "export CARILLON_TOKEN=a.b.c\nexport CARILLON_REFRESH=r-1\n"
+
+
 def test_i2_applications_and_their_keys_are_kept(run: Run, service: Service) -> None:
     shop: dict[str, Any] = {
         "client_id": "c-1",

@@ -202,6 +202,13 @@ def test_an_earlier_try_that_is_still_at_work_is_waited_for(run) -> None:
     assert len(set(wire.keys)) == 1
 
 
+def test_a_refresh_token_is_not_sent_twice(run) -> None:
+    wire = Wire(httpx.ReadTimeout("slow"))
+    with pytest.raises(TransportError):
+        run(wire, lambda client: client.refresh("spent"))
+    assert len(wire.requests) == 1
+
+
 def test_i3_what_must_not_be_done_twice_is_repeated_only_if_it_never_arrived(run) -> None:
     call = Call("POST", "/once", lambda reply: reply.data, repeatable=False)
     unsent = [httpx.ConnectError("refused"), httpx.ConnectTimeout("slow"), problem(429)]
@@ -467,6 +474,10 @@ def test_no_token_is_shown_by_a_repr_a_log_or_a_traceback(run, caplog) -> None:
     shown = []
     wire = Wire(envelope(secret, 201))
     shown.append(repr(run(wire, lambda client: client.register_client("shop"))))
+    tokens = {"access": TOKEN, "refresh": TOKEN, "expires_in": 60}
+    who = {"user": {"id": "ada", "email": "ada@example.com", "full_name": None}}
+    wire = Wire(envelope(tokens | who))
+    shown.append(repr(run(wire, lambda client: client.login("ada@example.com", TOKEN))))
     for client in (wire.client(), wire.async_client()):
         shown += [repr(client), repr(client._options), repr(client.send)]
     with pytest.raises(TransportError) as caught:

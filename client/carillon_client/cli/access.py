@@ -1,6 +1,8 @@
-"""``carillon client``."""
+"""``carillon login`` and ``carillon client``."""
 
+import getpass
 import shlex
+import sys
 from typing import Annotated
 
 import typer
@@ -16,6 +18,24 @@ Export = Annotated[
 ]
 
 
+def login(
+    session: Session,
+    email: Annotated[str, typer.Argument(metavar="EMAIL")],
+    tenant: Annotated[str | None, typer.Option(help="Whose users.")] = None,
+    export: Export = False,
+) -> None:
+    """Log a user in; the password is asked for, or read from standard input."""
+    # Asked of the terminal itself: standard output may be what a shell evaluates.
+    typed = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline()
+    made = session.client.login(email, typed.removesuffix("\n"), tenant=tenant)
+    if export:
+        _print_export(CARILLON_TOKEN=made.access, CARILLON_REFRESH=made.refresh)
+        return
+    minutes = f"{made.expires_in // 60} minutes"
+    told = [("user", made.user.id), ("token", made.access), ("good for", minutes)]
+    session.show(made, views.pairs([*told, ("refresh", made.refresh)]))
+
+
 @command(group)
 def register(
     session: Session,
@@ -29,7 +49,7 @@ def register(
     types = [{"name": name} for name in category or []]
     made = session.client.register_client(service_name, notification_types=types or None)
     if export:
-        print_export(made.api_token)
+        _print_export(CARILLON_TOKEN=made.api_token)
     else:
         session.show(made, views.pairs([("client", made.client_id), ("token", made.api_token)]))
 
@@ -85,7 +105,7 @@ def add_key(  # noqa: PLR0913 - what a key is made of
     """Give an application another token, which is shown only now."""
     made = session.client.create_key(client_id, mode=mode, scopes=scope or None, label=label)
     if export:
-        print_export(made.api_token)
+        _print_export(CARILLON_TOKEN=made.api_token)
     else:
         session.show(made, views.pairs([("key", made.key_id), ("token", made.api_token)]))
 
@@ -99,6 +119,7 @@ def revoke_key(
     session.show({"key_id": key_id, "revoked": True}, f"{key_id}  revoked")
 
 
-def print_export(token: str) -> None:
-    """Print what a shell sets CARILLON_TOKEN by."""
-    print(f"export CARILLON_TOKEN={shlex.quote(token)}")  # noqa: T201 - for eval
+def _print_export(**variables: str) -> None:
+    """Print what a shell sets variables by."""
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")  # noqa: T201 - for eval

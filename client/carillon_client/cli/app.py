@@ -3,6 +3,7 @@
 import typer
 
 from carillon_client.cli import access, history, inbox, notifications, templates, users
+from carillon_client.cli.session import command
 
 ABOUT = """Send notifications through Carillon and see what became of them.
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 notifications.add_to(app)
 history.add_to(app)
+command(app)(access.login)
 app.add_typer(templates.group, name="template", help="Templates, on the service and as files.")
 app.add_typer(inbox.group, name="inbox", help="A user's in-app notifications.")
 app.add_typer(users.group, name="user", help="Users: whom notifications are for.")
