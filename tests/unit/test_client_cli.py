@@ -223,6 +223,44 @@ def test_i4_a_new_template_is_made_in_its_own_language_first(run, service, tmp_p
     assert service.requests[-1].headers["If-Match"] == '"1"'
 
 
+def test_i4_a_schema_and_a_category_are_pushed_with_the_language_that_stays(
+    run, service, tmp_path
+) -> None:
+    service.says("GET /templates/welcome", template(3) | {"category": "news"}, ETag='"5"')
+    service.says("PUT /templates/welcome", template(4), ETag='"6"')
+    (tmp_path / "welcome/en").mkdir(parents=True)
+    (tmp_path / "welcome/en/sms.txt").write_text("Hi")
+    schema = {"required": ["name"]}
+    settings = {"language": "en", "category": "news", "variables_schema": schema}
+    (tmp_path / "welcome/template.json").write_text(json.dumps(settings))
+    result = run("template", "push", str(tmp_path))
+    assert lines(result)[-1] == "welcome  version 3 -> 4"
+    parts = {"sms": {"text": "Hi"}}
+    assert service.asked[-1][1] == {
+        "parts": parts,
+        "language": "en",
+        "category": "news",
+        "variables_schema": schema,
+    }
+
+
+def test_i4_a_schema_that_is_gone_is_pushed_as_one_that_everything_fits(
+    run, service, tmp_path
+) -> None:
+    used = template(3) | {"variables_schema": {"required": ["name"]}, "category": "news"}
+    service.says("GET /templates/welcome", used, ETag='"5"')
+    service.says("PUT /templates/welcome", template(4) | {"variables_schema": {}}, ETag='"6"')
+    (tmp_path / "welcome/en").mkdir(parents=True)
+    (tmp_path / "welcome/en/sms.txt").write_text("Hi")
+    (tmp_path / "welcome/template.json").write_text('{"language": "en"}')
+    result = run("template", "push", str(tmp_path))
+    assert lines(result)[-2:] == [
+        "welcome  version 3 -> 4",
+        "  news stays the category: it cannot be taken away",
+    ]
+    assert service.asked[-1][1]["variables_schema"] == {}
+
+
 def test_i4_what_a_version_cannot_take_back_is_told(run, service, tmp_path) -> None:
     parts = {"sms": {"text": "Hi"}}
     service.says("GET /templates/welcome", template(3, en=parts, de=parts), ETag='"5"')

@@ -240,14 +240,24 @@ def test_i2_applications_and_their_keys_are_kept(run: Run, service: Service) -> 
 
 
 def test_templates_are_listed_shown_and_put_aside(run: Run, service: Service) -> None:
+    listed = {
+        "id": 1,
+        "code": "welcome",
+        "version": 2,
+        "language": "en",
+        "languages": ["de", "en"],
+        "channels": ["sms", "email"],
+        "created_at": AT,
+    }
     welcome = {
+        "id": 1,
         "code": "welcome",
         "version": 2,
         "language": "en",
         "locales": {"en": {"sms": {"text": "Hi"}}, "de": {"email": {"subject": "Hallo"}}},
         "created_at": AT,
     }
-    service.says("GET /templates", [welcome])
+    service.says("GET /templates", [listed])
     service.says("GET /templates/welcome", welcome)
     history = [{"version": n, "languages": ["en"], "created_at": AT} for n in (1, 2)]
     service.says("GET /templates/welcome/versions", history)
@@ -259,3 +269,41 @@ def test_templates_are_listed_shown_and_put_aside(run: Run, service: Service) ->
     assert lines(run("template", "versions", "welcome"))[2] == f"2        en         {CREATED}"
     done = run("template", "archive", "welcome", "--json")
     assert json.loads(done.stdout) == {"code": "welcome", "archived": True}
+
+
+def test_i2_a_rendering_is_shown_with_what_it_amounts_to(run: Run, service: Service) -> None:
+    sms = {"characters": 6, "encoding": "UCS-2", "segments": 1, "limit": 1600, "not_gsm7": ["ç"]}
+    said = {
+        "code": "welcome",
+        "version": 2,
+        "locale": "fr",
+        "parts": {"sms": {"text": "Ça va?"}},
+        "lint": {"sms": sms},
+        "price": {"sms": {"amount": "0.0079", "currency": "USD"}},
+    }
+    service.says("POST /templates/welcome/render", said)
+    result = run(
+        "template", "render", "welcome", "--var", "name=Ada", "--locale", "fr", "-c", "sms"
+    )
+    assert lines(result) == [
+        "welcome  version 2  fr",
+        "--- sms.text",
+        "Ça va?",
+        "sms  characters 6, encoding UCS-2, segments 1, not gsm7 ç",
+        "sms  about 0.0079 USD a message",
+    ]
+    variables = {"name": "Ada"}
+    assert service.asked[0][1] == {"variables": variables, "channel": "sms", "locale": "fr"}
+
+
+def test_i2_a_template_is_tried_on_one_address(run: Run, service: Service) -> None:
+    queued = [{"channel": "sms", "status": "queued", "reason": None}]
+    sent = {"notification_id": ID, "request_id": "k", "status": "accepted", "deliveries": queued}
+    service.says("POST /templates/welcome/test-send", sent, 202)
+    service.says(f"GET /notifications/{ID}", standing(delivery("sms", "sent"), status="completed"))
+    words = ("template", "test-send", "welcome", "-c", "sms", "--to-phone", "+1", "--version", "2")
+    assert lines(run(*words)) == [f"{ID}  accepted", "channel  state   why", "sms      queued"]
+    assert service.asked[0][1] == {"channel": "sms", "to": {"phone": "+1"}, "version": 2}
+    assert lines(run(*words, "--wait"))[0] == f"{ID}  completed"
+    run("template", "test-send", "welcome", "-c", "sms", "--user", "ada")
+    assert service.asked[-1][1] == {"channel": "sms", "to": {"user_id": "ada"}}

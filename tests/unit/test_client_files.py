@@ -17,7 +17,9 @@ PARTS = {
     "push": {"title": "Hi", "body": "There", "data": {"screen": "home"}},
     "inapp": {"title": "Hi", "body": "There", "action_url": "https://example.com"},
 }
-WELCOME = Source("welcome", "en", {"en": PARTS, "de-AT": {"sms": {"text": "Servus\r\n"}}})
+SCHEMA = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+LOCALES = {"en": PARTS, "de-AT": {"sms": {"text": "Servus\r\n"}}}
+WELCOME = Source("welcome", "en", LOCALES, "greetings", SCHEMA)
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 channel = st.text(string.ascii_lowercase, min_size=1, max_size=6)
@@ -72,7 +74,9 @@ def test_a_field_the_service_has_no_more_is_removed_from_the_files(tmp_path) -> 
 def test_a_missing_last_line_break_is_no_change(tmp_path) -> None:
     files.write(tmp_path, WELCOME)
     (tmp_path / "welcome/en/sms.txt").write_text("Hi")
-    (tmp_path / "welcome/template.json").write_text('{"language":"en"}')
+    (tmp_path / "welcome/template.json").write_text(
+        json.dumps({"variables_schema": SCHEMA, "category": "greetings", "language": "en"})
+    )
     assert files.read(tmp_path) == [WELCOME]
     assert files.write(tmp_path, WELCOME) == []
     assert (tmp_path / "welcome/en/sms.txt").read_text() == "Hi"

@@ -1,6 +1,6 @@
 """Templates as files: a folder per template, in it one per language, in that a file per field.
 
-    welcome/template.json            the language to fall back to
+    welcome/template.json            language to fall back to, category, variables_schema
     welcome/en/email.subject.txt     a field of a channel's part
     welcome/en/email.html            html and text are the body: no field's name
     welcome/en/sms.txt
@@ -21,6 +21,7 @@ from typing import Any
 from carillon_client.models import Template
 
 SETTINGS = "template.json"
+SETTINGS_FIELDS = ("language", "category", "variables_schema")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 _FILE = re.compile(r"(?P<channel>[a-z]+)(\.(?P<field>[a-z_]+))?\.(?P<kind>txt|html|json)")
@@ -35,20 +36,29 @@ class BadFolderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A template as it is in files."""
+    """A template as it is in files; a schema that everything fits is none."""
 
     code: str
     language: str
     locales: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    category: str | None = None
+    variables_schema: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, template: Template) -> "Source":
         """Return what a template of the service is in files."""
-        return cls(template.code, template.language, template.locales)
+        return cls(
+            template.code,
+            template.language,
+            template.locales,
+            template.category,
+            template.variables_schema or None,
+        )
 
     def files(self) -> dict[str, str]:
         """Return the files' names and texts."""
-        texts = {SETTINGS: json.dumps({"language": self.language}, indent=2) + "\n"}
+        settings = {name: value for name in SETTINGS_FIELDS if (value := getattr(self, name))}
+        texts = {SETTINGS: _text(settings) + "\n"}
         for locale, parts in self.locales.items():
             for channel, fields in parts.items():
                 for field, value in fields.items():
@@ -69,7 +79,8 @@ def parse(code: str, files: Files) -> Source:
             parts.setdefault(channel, {})[field] = _field(f"{code}/{name}", text)
     if settings["language"] not in locales:
         raise BadFolderError(f"{code}/{settings['language']}/ is missing: {SETTINGS} names it")
-    return Source(code, settings["language"], locales)
+    schema = settings.get("variables_schema") or None
+    return Source(code, settings["language"], locales, settings.get("category"), schema)
 
 
 def read(folder: Path, codes: Iterable[str] = ()) -> list[Source]:
@@ -156,7 +167,7 @@ def _settings(code: str, files: Files) -> dict[str, Any]:
     found = _json(where, files[SETTINGS])
     if not isinstance(found, dict) or not isinstance(found.get("language"), str):
         raise BadFolderError(f'{where} does not say which "language" to fall back to')
-    unknown = sorted(found.keys() - {"language"})
+    unknown = sorted(found.keys() - set(SETTINGS_FIELDS))
     if unknown:
         raise BadFolderError(f"{where} has a field that is not known: {unknown[0]}")
     return found

@@ -57,7 +57,7 @@ def send(  # noqa: PLR0913 - the fields of a notification
     timeout: Timeout = 60,
 ) -> None:
     """Send one notification, to a user or to addresses."""
-    to = _addresses(to_email, to_phone, to_push_token)
+    to = addresses(to_email, to_phone, to_push_token)
     client = session.client
     make = partial(
         client.dry_run if dry_run else client.send,
@@ -77,9 +77,9 @@ def send(  # noqa: PLR0913 - the fields of a notification
     if isinstance(accepted, DryRun):
         _show_dry(session, accepted)
     elif wait:
-        _follow(session, accepted.notification_id, timeout, watch=False)
+        follow(session, accepted.notification_id, timeout, watch=False)
     else:
-        _show(session, accepted)
+        show_accepted(session, accepted)
 
 
 def status(
@@ -90,13 +90,14 @@ def status(
 ) -> None:
     """Show where a notification and each of its deliveries stands."""
     if watch:
-        _follow(session, notification_id, timeout, watch=True)
+        follow(session, notification_id, timeout, watch=True)
     else:
         found = session.client.get(notification_id)
         session.show(found, views.notification(found))
 
 
-def _addresses(email: str | None, phone: str | None, push_token: str | None) -> To:
+def addresses(email: str | None, phone: str | None, push_token: str | None) -> To:
+    """Return the addresses that are given."""
     to: To = {}
     if email:
         to["email"] = email
@@ -121,7 +122,8 @@ def _show_dry(session: Session, told: DryRun) -> None:
     session.show(told, "Nothing was sent.", table, *views.sheets(parts))
 
 
-def _show(session: Session, accepted: Accepted) -> None:
+def show_accepted(session: Session, accepted: Accepted) -> None:
+    """Show what was decided for each channel."""
     rows = [(each.channel, views.state(each.status), each.reason) for each in accepted.deliveries]
     again = "  (accepted before)" if accepted.replayed else ""
     session.show(
@@ -131,7 +133,7 @@ def _show(session: Session, accepted: Accepted) -> None:
     )
 
 
-def _follow(session: Session, notification_id: str, timeout: float, *, watch: bool) -> None:
+def follow(session: Session, notification_id: str, timeout: float, *, watch: bool) -> None:
     """Show each state until the last, or the last alone; exit 1 when something did not arrive."""
     if not session.as_json:
         last = _draw_each(session, notification_id, timeout)

@@ -29,10 +29,23 @@ class Plan:
 
     @property
     def locales(self) -> list[str]:
-        """The languages to push: those that differ, the one to fall back to first."""
+        """The languages to push: those that differ, the one to fall back to first.
+
+        A category or a schema goes with a language: where no other does, with that one.
+        """
         named = {name.partition("/")[0] for name in self.changed if "/" in name}
         wanted = [locale for locale in self.source.locales if locale in named]
+        if not wanted and self._settings_differ:
+            return [self.source.language]
         return sorted(wanted, key=lambda locale: (locale != self.source.language, locale))
+
+    @property
+    def _settings_differ(self) -> bool:
+        used = self.used
+        if used is None:
+            return False
+        category = self.source.category not in (None, used.category)
+        return category or (self.source.variables_schema or {}) != (used.variables_schema or {})
 
     @property
     def beyond(self) -> list[str]:
@@ -43,6 +56,8 @@ class Plan:
         told = [f"{locale}/ stays: a language cannot be taken away" for locale in gone]
         if self.used.language != self.source.language:
             told.append(f"{self.used.language} stays the language to fall back to")
+        if self.used.category and not self.source.category:
+            told.append(f"{self.used.category} stays the category: it cannot be taken away")
         return told
 
     def diff(self) -> Iterator[str]:
@@ -74,9 +89,16 @@ def push(client: Carillon, planned: Plan) -> Template | None:
 
 
 def _push(client: Carillon, source: Source, locale: str, over: Template | None) -> Template:
-    parts = source.locales[locale]
+    parts, category, schema = source.locales[locale], source.category, source.variables_schema
     if over is None:
-        return client.create_template(source.code, language=locale, parts=parts)
+        return client.create_template(
+            source.code, language=locale, parts=parts, category=category, variables_schema=schema
+        )
     return client.update_template(
-        source.code, language=locale, parts=parts, if_match=over.etag or ""
+        source.code,
+        language=locale,
+        parts=parts,
+        category=category,
+        variables_schema=schema or ({} if over.variables_schema else None),
+        if_match=over.etag or "",
     )

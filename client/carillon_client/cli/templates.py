@@ -1,13 +1,13 @@
 """``carillon template``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from carillon_client.cli import files, sync, views
+from carillon_client.cli import files, notifications, sync, views
 from carillon_client.cli.files import BadFolderError, Source
 from carillon_client.cli.session import Session, command
 from carillon_client.cli.values import Var, Vars, variables
@@ -72,7 +72,42 @@ def render(  # noqa: PLR0913 - what a rendering depends on
         for field, text in fields.items()
     ]
     head = f"{said.code}  version {said.version}  {said.locale}"
-    session.show(said, head, *views.sheets(parts))
+    amounts = [(channel, _amount(found)) for channel, found in said.lint.items()]
+    prices = [(channel, _price(found)) for channel, found in said.price.items()]
+    session.show(said, head, *views.sheets(parts), views.pairs(amounts + prices))
+
+
+@command(group, "test-send")
+def try_out(  # noqa: PLR0913 - what a test depends on
+    session: Session,
+    code: Code,
+    *,
+    channel: Annotated[str, typer.Option("--channel", "-c", help="The one to try.")],
+    user: Annotated[str | None, typer.Option(help="To this user.")] = None,
+    to_email: Annotated[str | None, typer.Option(help="Or to this address.")] = None,
+    to_phone: Annotated[str | None, typer.Option(help="Or to this number.")] = None,
+    to_push_token: Annotated[str | None, typer.Option(help="Or to this device.")] = None,
+    var: Var = None,
+    vars_file: Vars = None,
+    locale: Annotated[str | None, typer.Option(help="Its language.")] = None,
+    version: Version = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it ended.")] = False,
+    timeout: notifications.Timeout = 60,
+) -> None:
+    """Send a template once, to see it where it will be seen."""
+    to = dict(notifications.addresses(to_email, to_phone, to_push_token))
+    accepted = session.client.test_send(
+        code,
+        channel,
+        to | ({"user_id": user} if user else {}),  # type: ignore[arg-type]
+        variables(var, vars_file),
+        locale=locale,
+        version=version,
+    )
+    if wait:
+        notifications.follow(session, accepted.notification_id, timeout, watch=False)
+    else:
+        notifications.show_accepted(session, accepted)
 
 
 @command(group)
@@ -156,6 +191,19 @@ def _outcome(planned: sync.Plan, made: Template | None, *, dry_run: bool) -> str
     if made is None or planned.used is None:
         return "created"
     return f"version {planned.used.version} -> {made.version}"
+
+
+def _amount(found: Mapping[str, Any]) -> str:
+    """Return what a part amounts to, as ``segments 1, encoding GSM-7``."""
+    told = {name: value for name, value in found.items() if name != "limit" and value != []}
+    return ", ".join(
+        f"{name.replace('_', ' ')} {' '.join(value) if isinstance(value, list) else value}"
+        for name, value in told.items()
+    )
+
+
+def _price(found: Mapping[str, Any]) -> str:
+    return f"about {found['amount']} {found['currency']} a message"
 
 
 def _count(changed: int) -> str:
