@@ -125,7 +125,11 @@ def test_i2_the_inbox_is_shown_with_or_without_the_word(run: Run, service: Servi
     result = run(*words, COLUMNS="100")
     assert [line[:3] for line in lines(result)] == ["   ", "*  ", "   "]
     assert lines(result)[1].endswith("Hello  It works")
-    assert dict(service.requests[0].url.params) == {"unread": "true", "limit": "25"}
+    assert dict(service.requests[0].url.params) == {
+        "channel": "inapp",
+        "unread": "true",
+        "limit": "25",
+    }
 
 
 def test_what_somebody_wrote_cannot_steer_the_terminal(run: Run, service: Service) -> None:
@@ -166,6 +170,25 @@ def test_a_profile_is_put_and_shown(run: Run, service: Service) -> None:
         f"updated     {CREATED}",
     ]
     assert service.asked == [("PUT /users/ada", {"full_name": "Ada"})]
+
+
+def test_i2_a_user_is_erased_only_when_it_is_meant(run: Run, service: Service) -> None:
+    service.says("DELETE /users/ada", {"job_id": "job-1", "status": "pending"}, 202)
+    refused = run("user", "erase", "ada", input="n\n")
+    assert (refused.exit_code, service.asked) == (1, [])
+    for words, answer in ((("user", "erase", "ada"), "y\n"), (("user", "erase", "ada", "-y"), "")):
+        done = run(*words, input=answer)
+        assert lines(done)[-1] == "ada  erasure pending  job-1"
+    assert [operation for operation, _ in service.asked] == ["DELETE /users/ada"] * 2
+
+
+def test_an_export_is_asked_for_until_it_has_a_link(run: Run, service: Service) -> None:
+    job = {"job_id": "job-1", "status": "pending", "link": None}
+    service.says("GET /users/ada/export", job)
+    service.says("GET /users/ada/export", job | {"status": "ready", "link": "https://x.example"})
+    first, second = (lines(run("user", "export", "ada")) for _ in range(2))
+    assert first == ["user    ada", "export  job-1", "status  pending"]
+    assert second[-1] == "link    https://x.example"
 
 
 def test_preferences_are_shown_by_name(run: Run, service: Service) -> None:

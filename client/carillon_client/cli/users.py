@@ -52,6 +52,27 @@ def show(session: Session, user_id: UserId) -> None:
     _show(session, session.client.get_user(user_id))
 
 
+@command(group)
+def erase(
+    session: Session,
+    user_id: UserId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Erase a user, and all that is kept of them, for good."""
+    if not yes:
+        typer.confirm(f"Erase {user_id} for good?", abort=True, err=True)
+    job = session.client.erase_user(user_id)
+    session.show(job, f"{user_id}  erasure {job.status}  {job.job_id}")
+
+
+@command(group)
+def export(session: Session, user_id: UserId) -> None:
+    """Begin an export of all that is kept of a user; ask again for its link."""
+    job = session.client.export_user(user_id)
+    told = [("user", user_id), ("export", job.job_id), ("status", job.status), ("link", job.link)]
+    session.show(job, views.pairs(told))
+
+
 @command(preferences, "show")
 def show_preferences(session: Session, user_id: UserId) -> None:
     """Show what a user wants."""
