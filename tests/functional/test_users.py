@@ -28,14 +28,14 @@ def ask(cloud, call, sample) -> Callable[..., Any]:
     return ask
 
 
-def test_a_user_is_read_as_it_was_put(ask, sample) -> None:
+def test_c1_a_user_is_read_as_it_was_put(ask, sample) -> None:
     read = ask("GET", PROFILE)
     assert read.status == 200
     put = json.loads(sample("users-put")["body"])
     assert {name: read.data[name] for name in put} == put
 
 
-def test_a_patch_changes_what_it_names_and_null_empties(ask) -> None:
+def test_c1_a_patch_changes_what_it_names_and_null_empties(ask) -> None:
     reply = ask("PATCH", PROFILE, {"full_name": "Ada King", "phone": None})
     assert reply.status == 200
     assert (reply.data["full_name"], reply.data["phone"]) == ("Ada King", None)
