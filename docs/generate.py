@@ -1,24 +1,44 @@
 """Writes what is generated from the code; ``--check`` only tells whether it is current.
 
-functions/api/docs/openapi.json comes from the routes and their models (description.py).
+functions/api/docs/openapi.json comes from the routes and their models (description.py),
+docs/features.md from features.yaml and the tests (feature_table.py).
 """
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import feature_table
 from description import describe
 
-OPENAPI = Path(__file__).parent.parent / "functions/api/docs/openapi.json"
+ROOT = Path(__file__).parent.parent
+
+
+def openapi() -> str:
+    """Return the API's description as JSON."""
+    return json.dumps(describe(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "functions/api/docs/openapi.json": openapi,
+    "docs/features.md": feature_table.table,
+}
 
 
 def main() -> int:
     """Write, or with ``--check`` compare; 1 when something is out of date."""
-    current = json.dumps(describe(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    if "--check" in sys.argv:
-        return int(OPENAPI.read_text() != current)
-    OPENAPI.write_text(current)
-    return 0
+    stale = 0
+    for name, make in GENERATED.items():
+        path, current = ROOT / name, make()
+        if path.exists() and path.read_text() == current:
+            continue
+        if "--check" in sys.argv:
+            print(f"{name} is out of date: run make docs")  # noqa: T201 - a command's answer
+            stale = 1
+        else:
+            path.write_text(current)
+    return stale
 
 
 if __name__ == "__main__":
