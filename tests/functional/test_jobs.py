@@ -101,6 +101,17 @@ def test_j5_nothing_personal_is_left_of_an_erased_user(prepared, api, lived, wor
     assert "Contents" not in prepared.s3.list_objects_v2(Bucket=prepared.exports)
 
 
+def test_j5_what_waits_in_a_queue_is_not_sent_to_an_erased_user_a_q08(
+    prepared, api, work, send, deliver
+) -> None:
+    sent = send({"channels": ["email", "push"]}).data["notification_id"]
+    api("DELETE", ADA)
+    assert work() == [True]
+    assert deliver("email").calls == deliver("push").calls == []
+    after = api("GET", f"/api/v1/notifications/{sent}").data
+    assert {d["status"] for d in after["deliveries"]} == {"suppressed"}
+
+
 def test_j5_an_answer_kept_for_repeats_is_not_repeated_of_an_erased_user(
     prepared, api, work
 ) -> None:
@@ -117,6 +128,8 @@ def test_j5_an_answer_kept_for_repeats_is_not_repeated_of_an_erased_user(
 
 def test_j5_an_erased_notification_keeps_its_states_and_times(prepared, api, lived, work) -> None:
     where = f"/api/v1/notifications/{lived}"
+    waiting = {"channel": "push", "status": "sent"}  # so that nothing is left to be stopped
+    assert api("PATCH", f"{where}/status", waiting).status == 200
     before, events = api("GET", where).data, api("GET", f"{where}/events").data
     api("DELETE", ADA)
     assert work() == [True]

@@ -228,8 +228,8 @@ def cancel(
     """Cancel each delivery no worker holds; 409 when there is nothing left to stop."""
     caller = http.caller(app, Scope.SEND)
     record = intake.find(caller, notification_id)
-    reason = request.reason if request else None
-    stopped = {ledger.stop(record, target, caller.client_id, reason) for target in record.targets}
+    why = ledger.Stop(caller.client_id, request.reason if request else None)
+    stopped = {ledger.stop(record, target, why) for target in record.targets}
     if State.CANCELLED not in stopped:
         text = "Nothing of it can be stopped any more"
         raise Problem(409, "nothing-to-cancel", text)

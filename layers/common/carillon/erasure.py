@@ -14,8 +14,9 @@ from carillon import devices, exports, idempotency, inbox, jobs, logins, users
 from carillon.errors import precondition_failed, too_many_writers
 from carillon.history import recipient_user
 from carillon.jobs import JobState, Kind, Task
+from carillon.ledger import Stop, stop
 from carillon.messages import Inline
-from carillon.models import timestamp
+from carillon.models import State, timestamp
 from carillon.status import message_of
 from carillon.tables import (
     Delivery,
@@ -97,10 +98,17 @@ def _erase_notifications(task: Task, until: str | None = None) -> None:
     found = Notification.by_recipient.query(user, before)
     while places := [record.place for record in islice(found, _AT_ONCE)]:
         for record in Notification.batch_get(places):
+            _stop(record)
             _redact(record, user, gone)
     for record in Notification.by_recipient.query(gone):
         for delivery in Delivery.query(record.notification_id, consistent_read=True):
             _redact_delivery(delivery)
+
+
+def _stop(record: Notification) -> None:
+    """Let nothing more leave: what waits in a queue has the addresses with it."""
+    for target in record.targets:
+        stop(record, target, Stop(ERASED, state=State.SUPPRESSED))
 
 
 def _redact(record: Notification, user: str, gone: str) -> None:

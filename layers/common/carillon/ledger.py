@@ -122,8 +122,17 @@ def report(record: Notification, target: str, heard: Report) -> bool:
     raise _contended()
 
 
-def stop(record: Notification, target: str, actor: str, reason: str | None) -> State:
-    """Cancel a delivery that has not left; return the state it is in then.
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a delivery is not to leave any more, and the state that says so."""
+
+    actor: str
+    reason: str | None = None
+    state: State = State.CANCELLED
+
+
+def stop(record: Notification, target: str, why: Stop) -> State:
+    """End a delivery that has not left; return the state it is in then.
 
     One that may have gone in an earlier attempt ends ``unknown`` instead.
     """
@@ -132,10 +141,10 @@ def stop(record: Notification, target: str, actor: str, reason: str | None) -> S
         before = _state(delivery)
         if before not in (State.QUEUED, State.RETRYING):
             return before
-        after = State.UNKNOWN if delivery.maybe_sent else State.CANCELLED
+        after = State.UNKNOWN if delivery.maybe_sent else why.state
         actions = [
             *_to(after, record),
-            happened(before, after, actor, {"reason": reason} if reason else {}),
+            happened(before, after, why.actor, {"reason": why.reason} if why.reason else {}),
         ]
         if update(delivery, actions, _is(before)):
             return after
