@@ -128,8 +128,9 @@ def test_j5_an_answer_kept_for_repeats_is_not_repeated_of_an_erased_user(
 
 def test_j5_an_erased_notification_keeps_its_states_and_times(prepared, api, lived, work) -> None:
     where = f"/api/v1/notifications/{lived}"
-    waiting = {"channel": "push", "status": "sent"}  # so that nothing is left to be stopped
-    assert api("PATCH", f"{where}/status", waiting).status == 200
+    for channel in ("email", "push"):  # so that nothing is left to be stopped
+        told = {"channel": channel, "status": "sent"}
+        assert api("PATCH", f"{where}/status", told).status == 200
     before, events = api("GET", where).data, api("GET", f"{where}/events").data
     api("DELETE", ADA)
     assert work() == [True]
@@ -142,8 +143,8 @@ def test_j5_an_erased_notification_keeps_its_states_and_times(prepared, api, liv
     ]
     assert {d["to"] for d in after["deliveries"]} == {None}
     assert (after["user_id"], after["metadata"]) == (None, {})
-    told = api("GET", f"{where}/events").data
-    assert [(e["at"], e["type"]) for e in told] == [(e["at"], e["type"]) for e in events]
+    happened = api("GET", f"{where}/events").data
+    assert [(e["at"], e["type"]) for e in happened] == [(e["at"], e["type"]) for e in events]
     assert api("GET", f"{where}/content").status == 410
 
 
