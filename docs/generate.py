@@ -1,12 +1,14 @@
 """Writes what is generated from the code; ``--check`` only tells whether it is current.
 
-functions/api/docs/openapi.json comes from the routes and their models (description.py).
+functions/api/docs/openapi.json comes from the routes and their models (description.py), the table
+in docs/http.md from where problems are raised (codes.py).
 """
 
 import json
 import sys
 from pathlib import Path
 
+import codes
 from description import describe
 
 OPENAPI = Path(__file__).parent.parent / "functions/api/docs/openapi.json"
@@ -14,10 +16,12 @@ OPENAPI = Path(__file__).parent.parent / "functions/api/docs/openapi.json"
 
 def main() -> int:
     """Write, or with ``--check`` compare; 1 when something is out of date."""
-    current = json.dumps(describe(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    described = json.dumps(describe(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    wanted = {OPENAPI: described, codes.PAGE: codes.page()}
     if "--check" in sys.argv:
-        return int(OPENAPI.read_text() != current)
-    OPENAPI.write_text(current)
+        return int(any(path.read_text() != text for path, text in wanted.items()))
+    for path, text in wanted.items():
+        path.write_text(text)
     return 0
 
 
