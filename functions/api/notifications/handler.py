@@ -125,7 +125,7 @@ def send_batch(
 )
 def search(  # noqa: PLR0913, PLR0917 - one for each query parameter
     user_id: Annotated[UserId | None, Query()] = None,
-    to: Annotated[str | None, Query(max_length=4096)] = None,
+    to: Annotated[str | None, Query(max_length=2048)] = None,
     template_code: Annotated[Name | None, Query()] = None,
     category: Annotated[Name | None, Query()] = None,
     channel: Annotated[ChannelName | None, Query()] = None,
