@@ -40,7 +40,14 @@ def _run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIG, "--no-color"),
             *("run", description, "--url", stack.api, "--checks", ",".join(CHECKS)),
-            *("--header", f"Authorization: Bearer {token}", "--continue-on-failure", *options),
+            *(
+                "--workers",
+                "2",
+                "--header",
+                f"Authorization: Bearer {token}",
+                "--continue-on-failure",
+                *options,
+            ),
         ],
         cwd=folder,
         capture_output=True,
@@ -54,7 +61,7 @@ def _run(
 
 
 def test_a18_a_client_gets_what_is_described(stack, api: Api, tmp_path: Path) -> None:
-    code, made, said = _run(stack, api.token, tmp_path, "--max-examples", "3")
+    code, made, said = _run(stack, api.token, tmp_path, "--max-examples", "2")
     assert code == 0, said
     assert made > 500
 

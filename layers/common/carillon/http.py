@@ -78,7 +78,6 @@ def handler(
             else _limited(event, lambda: _answer(app, event, context))
         )
         answer["multiValueHeaders"]["X-Correlation-ID"] = [_correlation_id(event)]
-        answer["body"] = answer.get("body") or ""  # not null, which not every gateway takes
         _account(event, answer["statusCode"], time.perf_counter() - began)
         # What answers 5xx may do so for want of the very store.
         metrics.end(flush=not (asks_nobody or passes_on) and answer["statusCode"] < _SERVER_ERROR)
