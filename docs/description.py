@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
-from examples import Examples
+from examples import VALUES, Examples
 
 from carillon import metrics
 from carillon.errors import Fault, Problem
@@ -76,7 +76,7 @@ PROBLEMS = {
     ),
     429: ("rate-limited", "Too many requests; come again later", ""),
     500: ("internal-error", "Something went wrong on our side", ""),
-    502: ("preferences-unavailable", "The user's preferences could not be read", ""),
+    502: ("preferences-unreadable", "The user's preferences could not be read", ""),
     503: ("store-unavailable", "A store did not answer; try again", ""),
 }
 HEADERS = {
@@ -91,8 +91,9 @@ HEADERS = {
 }
 PARAMETERS: Json = {
     "X-Correlation-ID": {
-        "description": "Named in the answer, the logs and the messages of this request",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
+        "description": "Named in the answer, the logs and the messages of this request. Up to 128"
+        " of `A-Za-z0-9._:-`; anything else is replaced",
+        "schema": {"type": "string"},
     },
     "Idempotency-Key": {
         "description": "A request that comes again with its key is done once (docs/http.md)",
@@ -177,6 +178,7 @@ def describe() -> Json:
         examples.learn(operation, route.path, route.method)
     for operation, route in operations:
         _complete(operation, route, examples)
+    _link(operations, examples)
     return schema
 
 
@@ -259,7 +261,9 @@ def _security(route: Route) -> list[Json]:
     if route.stands_for:
         return _security(route.stands_for)
     if found := re.findall(r"http\.(?:caller|registrar)\(\s*app,\s*Scope\.(\w+)", route.source):
-        return [{"ApiToken": sorted(Scope[name].value for name in found)}]
+        needed = {"ApiToken": sorted(Scope[name].value for name in found)}
+        # With OPEN_REGISTRATION anybody may register.
+        return [needed, {}] if route.calls(r"http\.registrar\(") else [needed]
     if route.calls(r"http\.caller_for\("):
         return [{"ApiToken": [Scope.USERS.value]}, {"UserToken": [Scope.SELF.value]}]
     if route.calls(r"http\.bearer\("):
@@ -279,6 +283,9 @@ def _add_parameters(operation: Json, route: Route) -> None:
     if route.calls(r"http\.unless_"):
         wanted |= {"If-None-Match"}
     written = {name.lower() for name in wanted}  # as the resolver writes a header's name
+    for parameter in given:
+        if parameter["in"] == "path":
+            parameter["example"] = VALUES[parameter["name"]]
     operation["parameters"] = [
         *(parameter for parameter in given if parameter["name"] not in written),
         *({"$ref": f"#/components/parameters/{name}"} for name in sorted(wanted)),
@@ -325,7 +332,7 @@ def _headers(status: int, route: Route) -> Iterator[str]:
     yield "X-Correlation-ID"
     if route.stands_for and status in (429, 503):
         yield "Retry-After"
-    if _security(route):
+    if {} not in (_security(route) or [{}]):
         yield from ("RateLimit", "RateLimit-Policy")
     if route.calls(r'"ETag"|http\.unless_'):
         yield "ETag"
@@ -336,6 +343,35 @@ def _headers(status: int, route: Route) -> Iterator[str]:
         yield "Link"
     if route.keys is Keys.REPLAYED or route.calls("Idempotent-Replayed"):
         yield "Idempotent-Replayed"
+
+
+def _link(operations: list[tuple[Json, Route]], examples: Examples) -> None:
+    """Say which routes take what another route's answer names."""
+    for operation, route in operations:
+        if route.method not in ("post", "put"):
+            continue
+        for status in ("200", "201", "202"):
+            answer = operation["responses"].get(status, {})
+            content = answer.get("content", {}).get("application/json", {})
+            named = examples.fields_of_data(content.get("schema", {}))
+            if links := dict(_links(route, named, operations)):
+                answer["links"] = links
+
+
+def _links(
+    route: Route, named: set[str], operations: list[tuple[Json, Route]]
+) -> Iterator[tuple[str, Json]]:
+    asked = set(re.findall(r"{(\w+)}", route.path))
+    for operation, other in operations:
+        wanted = set(re.findall(r"{(\w+)}", other.path))
+        found = {name: f"$request.path.{name}" for name in wanted & asked}
+        for name in wanted - asked:
+            member = "id" if name == "token_id" else name
+            if member in named:
+                found[name] = f"$response.body#/data/{member}"
+        if wanted and found.keys() == wanted and other.path.startswith(route.path):
+            link = {"operationId": operation["operationId"], "parameters": found}
+            yield operation["operationId"], link
 
 
 def _components() -> Json:

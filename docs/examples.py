@@ -46,6 +46,7 @@ VALUES: Json = {
     "fcm_token": "fcm-device-of-ada",
     "full_name": "Ada Lovelace",
     "id": "d2f1c6a0",
+    "key_id": "0123456789ab",
     "language": "en",
     "languages": ["en"],
     "limit": 25,
@@ -100,6 +101,7 @@ VALUES: Json = {
     "template_version": 1,
     "tenant": "default",
     "text": "Ada, your order A-1042 arrives on Monday.",
+    "token_id": "d2f1c6a0",
     "timezone": "Europe/London",
     "title": "On its way",
     "to": "ada@example.com",
@@ -170,6 +172,13 @@ class Examples:
     def answer(self, schema: Json) -> Any:
         """Return an example of an answer, with all of its fields."""
         return self._of(schema, "", everything=True)
+
+    def fields_of_data(self, schema: Json) -> set[str]:
+        """Return the names in the ``data`` of an answer of this schema."""
+        envelope = self.schemas.get(_name(schema), {})
+        data = envelope.get("properties", {}).get("data", {})
+        models = [data, *data.get("anyOf", [])]
+        return {f for m in models for f in self.schemas.get(_name(m), {}).get("properties", {})}
 
     def fits(self, value: Any, schema: Json) -> bool:
         """Tell whether a value is one of a schema."""

@@ -1,7 +1,8 @@
 """Writes what is generated from the code; ``--check`` only tells whether it is current.
 
 functions/api/docs/openapi.json comes from the routes and their models (description.py),
-docs/features.md from features.yaml and the tests (feature_table.py).
+docs/features.md from features.yaml and the tests (feature_table.py), the table in docs/http.md from
+where problems are raised (codes.py).
 """
 
 import json
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import codes
 import feature_table
 from description import describe
 
@@ -23,6 +25,7 @@ def openapi() -> str:
 GENERATED: dict[str, Callable[[], str]] = {
     "functions/api/docs/openapi.json": openapi,
     "docs/features.md": feature_table.table,
+    "docs/http.md": codes.page,
 }
 
 

@@ -37,7 +37,7 @@ def application(target: str) -> web.Application:
     app = web.Application(client_max_size=BODY_BYTES)
     app[TARGET] = URL(target.rstrip("/"), encoded=True)
     app.cleanup_ctx.append(_session)
-    app.router.add_route("*", "/{path:.*}", forward)
+    app.router.add_route("*", r"/{path:[\s\S]*}", forward)  # a line break too, if it is escaped
     return app
 
 

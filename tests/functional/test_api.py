@@ -11,7 +11,6 @@ from carillon import tables
 from carillon.identity import APPLICATION
 from carillon.settings import settings
 from functions.api.clients import handler as clients
-from functions.api.health import handler as health
 from functions.api.notifications import handler as notifications
 from functions.api.templates import handler as templates
 from functions.api.users import handler as users
@@ -215,31 +214,6 @@ def test_preferences_are_kept_as_given(cloud, call, sample) -> None:
         "timezone": None,
         "locale": None,
     }
-
-
-def test_health_asks_every_dependency(cloud, call, sample, monkeypatch) -> None:
-    assert call(health, sample("health-alive")).body == {"status": "ok"}
-    well = call(health, sample("health-dependencies"))
-    assert (well.status, set(well.data["dependencies"].values())) == (200, {"ok"})
-
-
-@pytest.mark.parametrize(
-    ("variable", "dependency"),
-    [
-        ("NOTIFICATIONS_TABLE", "dynamodb"),
-        ("TOPIC_ARN", "sns"),
-        ("HEALTH_QUEUE_URLS", "sqs"),
-    ],
-)
-def test_health_says_which_dependency_is_down(
-    cloud, call, sample, monkeypatch, variable, dependency
-) -> None:
-
-    monkeypatch.setenv(variable, "arn:aws:sns:us-east-1:123456789012:gone")
-    settings.cache_clear()
-    reply = call(health, sample("health-dependencies"))
-    assert reply.status == 503
-    assert [k for k, v in reply.data["dependencies"].items() if v == "down"] == [dependency]
 
 
 def test_an_unknown_route_is_a_problem_too(cloud, call, sample) -> None:

@@ -103,6 +103,14 @@ def test_a_patch_changes_what_it_names(admin, path) -> None:
     assert reply.data["service_name"] == "webshop"
 
 
+def test_a_type_without_its_description_is_one_with_none(admin, path) -> None:
+    """As schemathesis found: it was kept without, and every reader of the client failed."""
+    reply = admin("PATCH", path, {"notification_types": [{"name": "00"}]})
+    assert reply.status == 200
+    kept = {"name": "00", "description": "", "mandatory": False}
+    assert admin("GET", path).data["notification_types"] == [kept]
+
+
 def test_a_change_is_made_only_over_the_version_it_names(admin, path) -> None:
     tag = admin("GET", path).headers["ETag"]
     assert admin("PATCH", path, {"service_name": "shop"}, If_Match=tag).status == 200

@@ -62,7 +62,7 @@ def dependencies() -> Response[Answer[Health]]:
 def read_metrics() -> Response[str]:
     """Return what all processes have counted so far."""
     http.caller(app, Scope.OPS)
-    return http.text(app, metrics.exposition(), metrics.CONTENT_TYPE)
+    return http.text(metrics.exposition(), metrics.CONTENT_TYPE)
 
 
 def _ask(name: str, question: Callable[[], object]) -> str:

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
-from pydantic import AwareDatetime
 
 from carillon import bulk, cursors, history, http, intake, ledger, limits, preview, status, trial
 from carillon.errors import Fault, Problem, bad_field
@@ -17,7 +16,17 @@ from carillon.messages import (
     StatusRequest,
     channel_of,
 )
-from carillon.models import Answer, Channel, ChannelName, IdempotencyKey, Name, Page, State, UserId
+from carillon.models import (
+    Answer,
+    Channel,
+    ChannelName,
+    IdempotencyKey,
+    Moment,
+    Name,
+    Page,
+    State,
+    UserId,
+)
 from carillon.tables import Notification
 from carillon.template_models import TestSendRequest
 
@@ -116,13 +125,13 @@ def send_batch(
 )
 def search(  # noqa: PLR0913, PLR0917 - one for each query parameter
     user_id: Annotated[UserId | None, Query()] = None,
-    to: Annotated[str | None, Query(max_length=4096)] = None,
+    to: Annotated[str | None, Query(max_length=2048)] = None,
     template_code: Annotated[Name | None, Query()] = None,
     category: Annotated[Name | None, Query()] = None,
     channel: Annotated[ChannelName | None, Query()] = None,
     state: Annotated[status.Summary | None, Query(alias="status")] = None,
-    since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-    until: Annotated[AwareDatetime | None, Query(alias="to_time")] = None,
+    since: Annotated[Moment | None, Query(alias="from")] = None,
+    until: Annotated[Moment | None, Query(alias="to_time")] = None,
     limit: Limit = 25,
     cursor: Cursor = None,
 ) -> Response[Page[status.Listed]]:

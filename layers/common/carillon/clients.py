@@ -98,7 +98,8 @@ def patch(client_id: str, request: ClientPatch, expected: Versions = None) -> Cl
 
     A renamed client's old name is free again at once.
     """
-    changes = request.model_dump(exclude_unset=True)
+    # Of the fields given, the whole: a type without its description is one with none.
+    changes = request.model_dump(include=request.model_fields_set)
 
     def change(client: Client) -> _Written:
         before = _name(client)

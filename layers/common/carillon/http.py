@@ -77,6 +77,7 @@ def handler(
             if passes_on
             else _limited(event, lambda: _answer(app, event, context))
         )
+        answer["multiValueHeaders"]["X-Correlation-ID"] = [_correlation_id(event)]
         _account(event, answer["statusCode"], time.perf_counter() - began)
         # What answers 5xx may do so for want of the very store.
         metrics.end(flush=not (asks_nobody or passes_on) and answer["statusCode"] < _SERVER_ERROR)
@@ -265,10 +266,9 @@ def nothing(app: APIGatewayRestResolver) -> Response[None]:
     return Response(status_code=204, headers={"X-Correlation-ID": correlation_id(app)})
 
 
-def text(app: APIGatewayRestResolver, body: str, content_type: str) -> Response[str]:
+def text(body: str, content_type: str) -> Response[str]:
     """Return a text that is no JSON."""
-    headers = {"X-Correlation-ID": correlation_id(app)}
-    return Response(200, content_type, body, headers)
+    return Response(200, content_type, body)
 
 
 def _enveloped(
@@ -278,7 +278,7 @@ def _enveloped(
     return Response(
         status_code=status,
         content_type="application/json",
-        headers={"X-Correlation-ID": meta["correlation_id"], **headers},
+        headers=dict(headers),
         body={"data": data, "message": message, "meta": meta},
     )
 
@@ -327,15 +327,12 @@ def _tags(app: APIGatewayRestResolver, header: str) -> set[str]:
 
 
 def _not_modified(found: NotModified) -> Response[None]:
-    event = APIGatewayRestResolver.current_event.raw_event
-    headers = {"ETag": found.etag, "X-Correlation-ID": _correlation_id(event)}
-    return Response(status_code=304, headers=headers)
+    return Response(status_code=304, headers={"ETag": found.etag})
 
 
 def _answered(first: idempotency.Answered) -> Response[str]:
-    event = APIGatewayRestResolver.current_event.raw_event
-    again = {"X-Correlation-ID": _correlation_id(event), "Idempotent-Replayed": "true"}
-    return Response(first.status, body=first.body, headers=first.headers | again)
+    headers = first.headers | {"Idempotent-Replayed": "true"}
+    return Response(first.status, body=first.body, headers=headers)
 
 
 def location(app: APIGatewayRestResolver, path: str) -> str:
@@ -347,7 +344,7 @@ def location(app: APIGatewayRestResolver, path: str) -> str:
 
 def _refuse(problem: Problem, event: Mapping[str, Any]) -> Json:
     correlation = _correlation_id(event)
-    headers = {"Content-Type": PROBLEM, "X-Correlation-ID": correlation}
+    headers = {"Content-Type": PROBLEM}
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     return {

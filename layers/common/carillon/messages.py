@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,6 +24,7 @@ from carillon.models import (
     IdempotencyKey,
     Line,
     Locale,
+    Moment,
     Name,
     Priority,
     Strict,
@@ -81,7 +81,7 @@ class NotificationRequest(Strict):
     priority: Priority = 5
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
     request_id: IdempotencyKey | None = None
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     on_opt_out: Literal["record", "reject"] = "record"
     dedupe: Literal["at_least_once", "at_most_once"] = "at_least_once"
     dry_run: bool = False

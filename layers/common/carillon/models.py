@@ -3,12 +3,14 @@
 The same models validate a request, document it in OpenAPI and carry it to the workers.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -69,6 +71,12 @@ def _number_as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _moment(value: object) -> object:
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:", value):
+        raise ValueError("a date and time with its zone, as 2026-11-21T09:30:00Z")
+    return value
+
+
 def _hyphens(value: object) -> object:
     return value.replace("_", "-") if isinstance(value, str) else value
 
@@ -88,6 +96,8 @@ UserId = Annotated[
     ),
     BeforeValidator(_number_as_text),
 ]
+# RFC 3339; pydantic would take a number of seconds as well.
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")]
 VersionNumber = Annotated[int, Field(ge=1, le=99_999)]
 Priority = Annotated[

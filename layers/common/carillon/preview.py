@@ -5,7 +5,7 @@ import hashlib
 from pydantic import BaseModel
 
 from carillon import intake
-from carillon.errors import Problem, bad_field
+from carillon.errors import Fault, Problem
 from carillon.identity import Caller
 from carillon.lint import Lint, check
 from carillon.messages import NotificationRequest, canonical_json
@@ -91,7 +91,8 @@ def content(record: Notification, channel: Channel | None) -> ContentOut:
         raise Problem(410, "content-gone", "What this notification said was erased")
     message = message_of(record)
     if channel not in (None, *message.targets):
-        raise bad_field("query:channel", "was not sent by this channel")
+        text = "It was not sent by this channel"
+        raise Problem(400, "invalid-request", text, faults=[Fault("query:channel", text)])
     shown = [channel] if channel else message.targets
     return ContentOut(
         notification_id=record.notification_id,
