@@ -153,7 +153,7 @@ def test_i6_a_notification_is_made_read_listed_and_reported(client: Api) -> None
 
 
 def test_i6_many_aliases_at_once_do_not_wait_for_each_other(client: Api) -> None:
-    """One function invokes another here: twelve at once need twenty-four."""
+    """One function invokes another here: each of those at once needs two."""
     address = f"{uuid.uuid4().hex[:8]}@example.com"
     body = {
         "recipient_id": address,
@@ -161,8 +161,8 @@ def test_i6_many_aliases_at_once_do_not_wait_for_each_other(client: Api) -> None
         "channel": "email",
         "content": "Hello",
     }
-    with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda _: client("POST", "/notify", body), range(24)))
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: client("POST", "/notify", body), range(12)))
     assert {answer.status_code for answer in answers} == {202}
 
 
