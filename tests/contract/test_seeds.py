@@ -1,6 +1,8 @@
 """The source systems' documents, the template and the table of aliases say the same."""
 
 import ast
+import json
+import re
 
 import pytest
 from cloudformation import ROOT, resources
@@ -62,6 +64,14 @@ def test_j8_the_aliases_function_may_ask_our_routes_and_nothing_else() -> None:
     assert {arn["Fn::GetAtt"].removesuffix(".Arn") for arn in statement["Resource"]} == asked
     told = FUNCTIONS["SeedsFunction"]["Environment"]["Variables"]
     assert {name.lower() for name in told} <= set(Settings.__slots__)
+
+
+def test_i6_the_gateway_says_unauthorized_as_alertora_does() -> None:
+    (api,) = resources("AWS::Serverless::Api").values()
+    refusal = json.loads(
+        api["GatewayResponses"]["UNAUTHORIZED"]["ResponseTemplates"]["application/json"]
+    )
+    assert re.search(rf"\| 401 +\| {refusal['message']} +\|", TEXTS["S4"])
 
 
 def test_i6_the_wildcard_at_the_root_comes_last_of_its_source() -> None:

@@ -143,8 +143,8 @@ def _blank(operation: tuple[str, str]) -> tuple[str, str]:
 def test_i3_every_route_of_the_api_has_a_method_and_every_method_a_route() -> None:
     """A new route wants a function that describes its call and a line in the class below it.
 
-    It goes into a module of client/carillon_client, what it answers
-    into models.py, and new parameters' samples into SAMPLES.
+    Both go into a module of client/carillon_client, what it answers into models.py, and new
+    parameters' samples into SAMPLES.
     """
     called = {_blank(_operation(name)) for name in METHODS}
     described = {_blank(each) for each in _described()}

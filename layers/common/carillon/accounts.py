@@ -65,7 +65,7 @@ def login(request: LoginRequest, address: str) -> Entered:
     attempts.succeeded(attempt)
     if passwords.is_outdated(account.password):
         replace_password(account, passwords.hashed(password))
-    pair = sessions.begin(request.tenant, account.user_id)
+    pair = sessions.begin(request.tenant, account.user_id, rotates=request.rotate)
     return Entered(account.user_id, account.email, profile.full_name, pair)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, StrictBool
 
 from carillon.addresses import EmailAddress
 from carillon.identity import Scope
@@ -25,11 +25,12 @@ class RegisterRequest(Strict):
 
 
 class LoginRequest(Strict):
-    """POST /auth/login."""
+    """POST /auth/login. What does not rotate is one refresh token, good until it expires."""
 
     email: EmailAddress
     password: Password
     tenant: Name = "default"
+    rotate: StrictBool = True
 
 
 class RefreshRequest(Strict):

@@ -245,8 +245,10 @@ def _reference(
     check(template, request.variables)
     for channel in channels:
         # Rendering is the one exact check of the variables, and costs 0.01 ms once compiled.
-        preview(template, locale, channel, request.variables)
-    return TemplateRef(code=template.code, version=int(template.version), locale=locale)
+        preview(template, locale, channel, request.variables, request.title)
+    return TemplateRef(
+        code=template.code, version=int(template.version), locale=locale, title=request.title
+    )
 
 
 def find(caller: Caller, notification_id: str) -> Notification:

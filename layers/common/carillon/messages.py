@@ -65,7 +65,7 @@ class NotificationRequest(Strict):
 
     Spellings of other systems are taken too: ``channel``, ``type`` or ``notification_type`` for
     one channel, ``content`` for ``message``, ``to`` as the one address, and ``priority`` and
-    ``category`` inside ``metadata``.
+    ``category`` inside ``metadata``. A ``title`` beside a template replaces its heading.
     """
 
     user_id: UserId | None = None
@@ -97,8 +97,6 @@ class NotificationRequest(Strict):
             raise ValueError("give user_id, to, or both")
         if (self.template_code is None) == (self.message is None):
             raise ValueError("give either template_code or message")
-        if self.template_code is not None and self.title is not None:
-            raise ValueError("title goes with message; a template has its own")
         if self.template_code is None and self.template_version is not None:
             raise ValueError("template_version goes with template_code")
         return self
@@ -174,13 +172,17 @@ class CancelRequest(Strict):
 
 
 class TemplateRef(BaseModel):
-    """The exact template a notification was accepted with; versions never change."""
+    """The exact template a notification was accepted with; versions never change.
+
+    ``title``, if there is one, stands in place of the template's own heading.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     code: str
     version: int
     locale: str
+    title: str | None = None
 
 
 class Inline(BaseModel):

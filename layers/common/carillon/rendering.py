@@ -289,6 +289,14 @@ def render_part(part: Mapping[str, str], variables: Mapping[str, JsonValue]) -> 
     return content
 
 
+def titled(content: Content, title: str | None) -> Content:
+    """Return the content with ``title``, when there is one, for its heading."""
+    if title is None:
+        return content
+    own = [field for field in ("subject", "title") if field in content]
+    return content | dict.fromkeys(own, title)
+
+
 def _check_text(field: str, text: str) -> None:
     # boto3 lets CR and LF through into header fields.
     if field in HEADINGS and CONTROL.search(text):

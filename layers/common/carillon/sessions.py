@@ -1,10 +1,12 @@
 """Sessions of users: an access token for minutes, a refresh token that is used once.
 
 Each refresh token is replaced by the next. One that comes a second time was stolen, or its thief's
-was used first: the session ends for both (RFC 9700, section 4.14.2).
+was used first: the session ends for both (RFC 9700, section 4.14.2). A session may be opened
+without this, for clients that know one refresh token only: theirs stays until it expires.
 """
 
 import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass
 
@@ -27,15 +29,15 @@ class Pair:
     expires_in: int
 
 
-def new(tenant: str, user_id: str) -> tuple[Session, Pair]:
+def new(tenant: str, user_id: str, *, rotates: bool = True) -> tuple[Session, Pair]:
     """Return a session, for the caller to write, and its first tokens."""
     session = Session(f"session#{secrets.token_urlsafe(16)}")
-    return session, _pair(session, tenant, user_id)
+    return session, _pair(session, tenant, user_id, rotates=rotates)
 
 
-def begin(tenant: str, user_id: str) -> Pair:
+def begin(tenant: str, user_id: str, *, rotates: bool = True) -> Pair:
     """Open a session and return its first tokens."""
-    session, pair = new(tenant, user_id)
+    session, pair = new(tenant, user_id, rotates=rotates)
     session.save()
     return pair
 
@@ -45,6 +47,8 @@ def refresh(token: str) -> Pair:
     claims = _claims(token)
     session = Session(f"session#{claims['sid']}")
     _check_user(claims)
+    if claims.get("rotates") == "no":
+        return _again(session, claims, token)
     used = _digest(token)
     pair = _pair(session, claims["tenant"], claims["sub"])
     if not advance_session(session, used):
@@ -54,18 +58,34 @@ def refresh(token: str) -> Pair:
     return pair
 
 
+def _again(session: Session, claims: Claims, token: str) -> Pair:
+    """Return another access token beside the same refresh token; raises Problem (401)."""
+    try:
+        session.refresh(consistent_read=True)
+    except Session.DoesNotExist:
+        raise _refused() from None
+    if not hmac.compare_digest(bytes(session.digest), _digest(token)):
+        raise _refused()
+    access, expires_in = _access(claims["tenant"], claims["sub"])
+    return Pair(access, token, expires_in)
+
+
 def end(token: str) -> None:
     """End the session of a refresh token, if it has not ended; raises Problem (401)."""
     Session(f"session#{_claims(token)['sid']}").delete()
 
 
-def _pair(session: Session, tenant: str, user_id: str) -> Pair:
+def _access(tenant: str, user_id: str) -> tuple[str, int]:
+    return tokens.access(Caller(f"user:{user_id}", tenant, frozenset({Scope.SELF}), user_id))
+
+
+def _pair(session: Session, tenant: str, user_id: str, *, rotates: bool = True) -> Pair:
     """Sign the next tokens and note them in the session, which is not written yet."""
-    who = Caller(f"user:{user_id}", tenant, frozenset({Scope.SELF}), user_id)
-    access, expires_in = tokens.access(who)
+    access, expires_in = _access(tenant, user_id)
     seconds = settings().refresh_token_seconds
     sid = session.key.removeprefix("session#")
-    following = tokens.signed(Audience.REFRESH, user_id, {"tenant": tenant, "sid": sid}, seconds)
+    told = {"tenant": tenant, "sid": sid} | ({} if rotates else {"rotates": "no"})
+    following = tokens.signed(Audience.REFRESH, user_id, told, seconds)
     session.digest = _digest(following)
     session.expires_at = int(now().timestamp()) + seconds
     return Pair(access, following, expires_in)

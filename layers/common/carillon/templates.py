@@ -29,6 +29,7 @@ from carillon.rendering import (
     check_source,
     inline_content,
     render_part,
+    titled,
 )
 from carillon.schemas import check_schema, check_variables
 from carillon.tables import (
@@ -58,7 +59,8 @@ def content_for(message: Message, channel: Channel) -> Content:
         raise RenderError("the message has neither template nor text")
     template = version(message.tenant, message.template)
     part = part_of(template, message.template.locale, channel)
-    return check_fits(channel, render_part(part, message.variables))
+    content = titled(render_part(part, message.variables), message.template.title)
+    return check_fits(channel, content)
 
 
 def part_of(template: Template, locale: str, channel: Channel) -> dict[str, str]:
@@ -163,14 +165,20 @@ def check(template: Template, variables: Variables) -> None:
         check_variables(template.variables_schema, variables)
 
 
-def preview(template: Template, locale: str, channel: Channel, variables: Variables) -> Content:
+def preview(
+    template: Template,
+    locale: str,
+    channel: Channel,
+    variables: Variables,
+    title: str | None = None,
+) -> Content:
     """Render a channel's part; raises Problem (422), with the variable that is missing."""
     part = template.locales[locale].get(channel.value)
     if part is None:
         text = f"Template {template.code} has no part for {channel.value}"
         raise bad_field("#/channel", text, code="template-part-missing")
     try:
-        return check_fits(channel, render_part(part, variables))
+        return check_fits(channel, titled(render_part(part, variables), title))
     except RenderError as error:
         code = "variable-missing" if error.variable else "not-renderable"
         pointer = f"#/variables/{error.variable}" if error.variable else "#/variables"

@@ -148,6 +148,29 @@ def test_a6_a_push_token_known_by_the_caller_needs_no_user(seed, cloud) -> None:
     assert seed("POST", "/send", body | {"request_id": "r-2"}).status == 404
 
 
+def test_a3_a_push_s_title_stands_in_place_of_its_template_s(seed, prepared, deliver) -> None:
+    seed("POST", "/templates", {"code": "ping", "content": "It is {{ what }}"})
+    body = {
+        "request_id": "r-1",
+        "user_id": "ada",
+        "template_code": "ping",
+        "variables": {"what": "here"},
+        "metadata": {"title": "{{ what }} arrived"},
+    }
+    assert seed("POST", "/send", body).status == 202
+    (call,) = deliver("push").calls
+    assert call.content == {"title": "{{ what }} arrived", "body": "It is here"}
+    refused = seed("POST", "/send", body | {"request_id": "r-2", "metadata": {"title": "a\nb"}})
+    assert (refused.status, refused.body["errors"][0]["pointer"]) == (422, "#/metadata/title")
+
+
+def test_a3_a_title_replaces_the_heading_and_no_link(prepared, send, deliver) -> None:
+    send({"channels": ["email", "inapp"], "title": "Soon"})
+    (email,), (inapp,) = deliver("email").calls, deliver("inapp").calls
+    assert (email.content["subject"], inapp.content["title"]) == ("Soon", "Soon")
+    assert inapp.content["action_url"] == "/orders/A-1042"
+
+
 def test_c4_a_list_of_categories_is_all_that_is_wanted(seed, prepared, cloud) -> None:
     place = "/api/users/ada/preferences"
     kept = seed("PATCH", place, {"categories": ["orders", "bills"]})
@@ -188,6 +211,24 @@ def test_c3_a_change_that_lost_a_race_is_made_again_over_the_winner_s(
     assert changed.body["sms_notifications"] is False
     kept = seed("GET", "/api/v1/users/ada/preferences").data
     assert kept["timezone"] == "Asia/Tokyo"
+
+
+def test_b2_the_one_refresh_token_of_the_user_service_stays_good(seed, ada, caller_of) -> None:
+    refresh = {"refresh": ada.entered["refresh"]}
+    for _ in range(3):
+        again = seed("POST", "/api/users/refresh", refresh, caller=None)
+        assert again.status == 200
+        assert caller_of(again.body["access"])["user_id"] == ada.id
+    assert seed("POST", "/api/v1/auth/logout", refresh, caller=None).status == 204
+    assert seed("POST", "/api/users/refresh", refresh, caller=None).status == 401
+
+
+def test_b2_no_other_refresh_token_is_good_twice_through_an_alias(seed, ada) -> None:
+    login = {"email": ada.email, "password": ada.password}
+    ours = seed("POST", "/api/v1/auth/login", login, caller=None).data
+    refresh = {"refresh": ours["refresh"]}
+    assert seed("POST", "/api/users/refresh", refresh, caller=None).status == 200
+    assert seed("POST", "/api/users/refresh", refresh, caller=None).status == 401
 
 
 def test_d5_a_template_without_a_language_is_english(seed, cloud) -> None:

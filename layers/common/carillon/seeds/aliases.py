@@ -240,7 +240,7 @@ ALIASES = (
         status=202,
         refusals=(401, 403, 404, 422, 500),
         codes={400: 422, 422: 422},
-        names={"to/push_token": "metadata/push_token"},
+        names={"to": "metadata/push_token", "title": "metadata/title"},
     ),
     _distributed(
         "POST",

@@ -54,8 +54,10 @@ def send(asked: Asked) -> Told:
 def push(asked: Asked) -> Told:
     """Push to the user's devices, or to the one whose token is given."""
     body = asked.given(m.PushRequest)
-    token = (body.metadata or {}).get("push_token")
+    told = body.metadata or {}
+    token = told.get("push_token")
     text = _notification(body) | {"channels": ["push"]}
+    text |= {"title": told["title"]} if "title" in told else {}
     to = {"to": {"push_token": token}} if token is not None else {}
     reply = send_to(asked, text, text.pop("user_id"), to)
     return Told({"success": True, "message": "queued"}, reply)
@@ -137,8 +139,8 @@ def register(asked: Asked) -> Told:
 
 
 def login(asked: Asked) -> Told:
-    """Log a user in, with both tokens."""
-    reply = asked.of(LOGIN, asked.body.model_dump())
+    """Log a user in, with both tokens. Refreshing gives none but the access token."""
+    reply = asked.of(LOGIN, asked.body.model_dump() | {"rotate": False})
     user = reply.data["user"]
     told = {
         "refresh": reply.data["refresh"],
