@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from cloudformation import resources
 
-from carillon import tables
 from carillon.identity import APPLICATION
 from carillon.settings import settings
 from functions.api.clients import handler as clients
@@ -242,7 +241,7 @@ def test_the_tables_of_the_template_are_those_of_the_code() -> None:
         for name, table in resources("AWS::DynamoDB::Table").items()
     }
     used: dict[str, list[str]] = {}
-    for kind in kinds(tables.Item):
+    for kind in kinds(storage.Item):
         if kind.__dict__.get("Meta") is None:
             continue  # a kind of item in its parent's table
         setting = vars(kind.Meta)["table_name"].setting

@@ -8,9 +8,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from carillon import metrics
+from carillon.counters import Metric
 from carillon.models import Channel
 from carillon.settings import settings
-from carillon.tables import Metric
 from functions.api.health import handler as health
 from functions.api.notifications import handler as notifications
 from functions.channels.inapp import handler as inapp

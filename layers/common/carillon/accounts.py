@@ -9,12 +9,8 @@ from carillon.errors import Fault, Problem
 from carillon.models import now, timestamp
 from carillon.people import UserRequest
 from carillon.sessions import Pair
-from carillon.tables import (
-    Account,
-    Profile,
-    create_all,
-    replace_password,
-)
+from carillon.storage import create_all
+from carillon.tables import Account, Profile, replace_password
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,12 @@ from typing import Any, TypeVar
 
 from pynamodb.exceptions import TransactWriteError
 
+from carillon.counters import CountedBatch, count_once
 from carillon.log import logger
 from carillon.messages import channel_of
 from carillon.models import OPEN_STATES, Channel, State
-from carillon.tables import CountedBatch, Delivery, Item, Notification, count_once
+from carillon.storage import Item
+from carillon.tables import Delivery, Notification
 
 OPEN = "open"
 BUCKETS = (250, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 3_600_000)

@@ -10,9 +10,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from carillon.aggregates import BUCKETS, bucket_names, series_name
+from carillon.counters import DeliveryCount
 from carillon.errors import Fault, Problem
 from carillon.models import Channel, State
-from carillon.tables import DeliveryCount
 
 MAX_DAYS = 92
 MAX_COUNTS = 20_000

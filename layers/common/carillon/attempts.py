@@ -8,10 +8,10 @@ import hashlib
 import ipaddress
 from dataclasses import dataclass
 
+from carillon.counters import add, forget_counter
 from carillon.errors import Problem
 from carillon.models import now
 from carillon.settings import settings
-from carillon.tables import add, forget_counter
 
 WINDOW_SECONDS = 900
 ADDRESS_FACTOR = 10

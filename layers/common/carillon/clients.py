@@ -17,15 +17,8 @@ from carillon.errors import Fault, Problem, not_found, precondition_failed
 from carillon.identity import APPLICATION, Caller, NewToken, Scope, new_token
 from carillon.messages import GENERAL
 from carillon.models import now, timestamp
-from carillon.tables import (
-    ApiKey,
-    Client,
-    ClientName,
-    Item,
-    create_all,
-    replace_all,
-    tenant_key,
-)
+from carillon.storage import Item, create_all, replace_all
+from carillon.tables import ApiKey, Client, ClientName, tenant_key
 
 MAX_KEYS = 20
 REVOKED_KEPT = 80

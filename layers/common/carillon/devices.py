@@ -9,17 +9,8 @@ import hashlib
 from carillon.errors import not_found, too_many_writers
 from carillon.models import now, timestamp
 from carillon.people import PushTokenRequest
-from carillon.tables import (
-    DeviceOwner,
-    Profile,
-    PushDevice,
-    deleting,
-    owner_key,
-    saving,
-    tenant_key,
-    transact,
-    user_items,
-)
+from carillon.storage import deleting, saving, transact
+from carillon.tables import DeviceOwner, Profile, PushDevice, owner_key, tenant_key, user_items
 from carillon.users import WRITE_ATTEMPTS, existing, profile
 
 OWNER = "owner"

@@ -18,17 +18,8 @@ from carillon.ledger import Stop, stop
 from carillon.messages import Inline
 from carillon.models import State, timestamp
 from carillon.status import message_of
-from carillon.tables import (
-    Delivery,
-    Job,
-    Notification,
-    Preferences,
-    PushDevice,
-    deleting,
-    saving,
-    transact,
-    user_items,
-)
+from carillon.storage import deleting, saving, transact
+from carillon.tables import Delivery, Job, Notification, Preferences, PushDevice, user_items
 
 LAST_LOOK = 900
 """Seconds until the last look: as long as SQS delays a message."""

@@ -18,6 +18,7 @@ from carillon.jobs import JobState, Kind, Task
 from carillon.models import now, timestamp
 from carillon.settings import settings
 from carillon.status import message_of
+from carillon.storage import saving, transact
 from carillon.tables import (
     Job,
     Notification,
@@ -25,8 +26,6 @@ from carillon.tables import (
     Profile,
     PushDevice,
     UserItem,
-    saving,
-    transact,
     user_items,
 )
 

@@ -25,7 +25,8 @@ from carillon.identity import Caller
 from carillon.log import logger, trace
 from carillon.models import now
 from carillon.settings import settings
-from carillon.tables import FirstAnswer, create, tenant_key
+from carillon.storage import create
+from carillon.tables import FirstAnswer, tenant_key
 
 HEADER = "Idempotency-Key"
 LEASE_MARGIN = 5

@@ -21,7 +21,8 @@ from carillon.messages import Message
 from carillon.models import Channel, now, timestamp
 from carillon.people import EntryPatch
 from carillon.rendering import Content
-from carillon.tables import Delivery, InboxItem, UnreadIndex, create, expiry, tenant_key
+from carillon.storage import create
+from carillon.tables import Delivery, InboxItem, UnreadIndex, expiry, tenant_key
 
 _NOTIFICATION_ID = re.compile(r"ntf_[a-z2-7]{32}")
 _POSITION = r"[0-9TZ:.-]{24}#[a-z0-9_]{1,64}"

@@ -16,7 +16,8 @@ from carillon.aws import sqs
 from carillon.errors import Problem
 from carillon.models import now, timestamp
 from carillon.settings import settings
-from carillon.tables import Job, Step, requiring, tenant_key
+from carillon.storage import Step, requiring
+from carillon.tables import Job, tenant_key
 
 KEPT_PENDING = timedelta(days=30)
 """How long unfinished work is known: longer than its dead letters are kept."""

@@ -16,12 +16,13 @@ from functools import cache
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
+from carillon.counters import add
 from carillon.errors import Fault, Problem
 from carillon.identity import Caller
 from carillon.log import logger, trace
 from carillon.models import now
 from carillon.settings import settings
-from carillon.tables import add, tenant_key
+from carillon.tables import tenant_key
 
 WINDOW = 60
 LEASES_PER_LIMIT = 20

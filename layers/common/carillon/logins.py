@@ -1,6 +1,7 @@
 """Where a user's account is: found by their address, and by the user to whom it belongs."""
 
-from carillon.tables import Account, AccountOwner, deleting, tenant_key, transact
+from carillon.storage import deleting, transact
+from carillon.tables import Account, AccountOwner, tenant_key
 
 
 def place(tenant: str, email: str) -> str:

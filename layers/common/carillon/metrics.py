@@ -17,8 +17,8 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
+from carillon.counters import Metric, add_to_metric, metrics
 from carillon.log import logger, trace
-from carillon.tables import Metric, add_to_metric, metrics
 
 FLUSH_SECONDS = 5.0
 PAUSE_SECONDS = 60.0

@@ -4,12 +4,10 @@ Each class is one kind of item. Table names come from the settings when a table 
 Keys that belong to a tenant begin with it, so one tenant cannot name another's item.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
-from functools import cache
 
-import botocore.session
 from pynamodb.attributes import (
     BinaryAttribute,
     BooleanAttribute,
@@ -20,78 +18,18 @@ from pynamodb.attributes import (
     UnicodeAttribute,
     VersionAttribute,
 )
-from pynamodb.connection import TableConnection
-from pynamodb.connection.base import Connection
-from pynamodb.exceptions import PutError, TransactWriteError, UpdateError
-from pynamodb.expressions.condition import Condition
-from pynamodb.expressions.update import Action
+from pynamodb.exceptions import UpdateError
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
-from pynamodb.models import Model
-from pynamodb.transactions import TransactWrite
 
-from carillon.aws import botocore_session
 from carillon.settings import settings
-
-
-class _TableName:
-    """A table's name, looked up when it is used: nothing happens at import."""
-
-    def __init__(self, setting: str) -> None:
-        self.setting = setting
-
-    def __get__(self, instance: object, owner: type) -> str:
-        return settings().required(self.setting)
-
-
-class _Connection(Connection):
-    """pynamodb's connection on the process's one session; its own patience is 120 seconds."""
-
-    def __init__(self) -> None:
-        super().__init__(connect_timeout_seconds=1, read_timeout_seconds=2, max_retry_attempts=2)
-
-    @property
-    def session(self) -> botocore.session.Session:
-        return botocore_session()
-
-
-class Item(Model):
-    """An item of any table. All tables share one connection: each would load its own client."""
-
-    @classmethod
-    def _get_connection(cls) -> TableConnection:
-        table = super()._get_connection()
-        shared = _connection()
-        if table.connection is not shared:
-            # Several kinds of item live in one table; the connection takes its keys once.
-            with suppress(ValueError):
-                shared.add_meta_table(table.get_meta_table())
-            table.connection = shared
-        return table
-
-    def amend(self, actions: Sequence[Action], condition: Condition) -> bool:
-        """Update the stored item without reading it back; False when the condition fails."""
-        key, part = self._get_hash_range_key_serialized_values()
-        try:
-            self._get_connection().update_item(
-                key, range_key=part, actions=actions, condition=condition
-            )
-        except UpdateError as error:
-            if error.cause_response_code == "ConditionalCheckFailedException":
-                return False
-            raise
-        return True
-
-
-@cache
-def _connection() -> _Connection:
-    return _Connection()
+from carillon.storage import Item, TableName, create, is_conflict
 
 
 class ApiKey(Item):
     """An API token's hash and whose it is."""
 
     class Meta:
-        table_name = _TableName("clients_table")
+        table_name = TableName("clients_table")
 
     key = UnicodeAttribute(hash_key=True)  # "key#<key id>"
     digest = BinaryAttribute(legacy_encoding=False)
@@ -105,7 +43,7 @@ class Client(Item):
     """A registered application."""
 
     class Meta:
-        table_name = _TableName("clients_table")
+        table_name = TableName("clients_table")
 
     key = UnicodeAttribute(hash_key=True)  # "client#<client id>"
     tenant = UnicodeAttribute()
@@ -121,7 +59,7 @@ class ClientName(Item):
     """Keeps a service name to one client of a tenant."""
 
     class Meta:
-        table_name = _TableName("clients_table")
+        table_name = TableName("clients_table")
 
     key = UnicodeAttribute(hash_key=True)  # "name#<tenant>#<service name>"
     client_id = UnicodeAttribute()
@@ -131,7 +69,7 @@ class Template(Item):
     """A version of a template, all its locales; or the copy of the version in use."""
 
     class Meta:
-        table_name = _TableName("templates_table")
+        table_name = TableName("templates_table")
 
     tenant = UnicodeAttribute(hash_key=True)
     slot = UnicodeAttribute(range_key=True)  # "active#<code>" or "version#<code>#00001"
@@ -153,7 +91,7 @@ class UserItem(Item):
     """Anything kept of a user; one query reads all of it."""
 
     class Meta:
-        table_name = _TableName("users_table")
+        table_name = TableName("users_table")
 
     key = UnicodeAttribute(hash_key=True)  # "<tenant>#<user id>"
     part = UnicodeAttribute(range_key=True)
@@ -246,7 +184,7 @@ class Notification(Item):
     """An accepted notification, at the place of its client and idempotency key."""
 
     class Meta:
-        table_name = _TableName("notifications_table")
+        table_name = TableName("notifications_table")
 
     place = UnicodeAttribute(hash_key=True)  # of (tenant, client, idempotency key)
     by_sender = BySender()
@@ -271,7 +209,7 @@ class Delivery(Item):
     """One notification to one address: the status table. Made by the first claim."""
 
     class Meta:
-        table_name = _TableName("deliveries_table")
+        table_name = TableName("deliveries_table")
 
     notification_id = UnicodeAttribute(hash_key=True)
     target = UnicodeAttribute(range_key=True)  # the channel, or "push#<device>"
@@ -311,7 +249,7 @@ class InboxItem(Item):
     """An in-app notification in its user's inbox, oldest first."""
 
     class Meta:
-        table_name = _TableName("inbox_table")
+        table_name = TableName("inbox_table")
 
     user = UnicodeAttribute(hash_key=True)  # "<tenant>#<user id>"
     position = UnicodeAttribute(range_key=True)  # "<accepted at>#<notification id>"
@@ -342,7 +280,7 @@ class FirstAnswer(Item):
     """What the first request with an idempotency key was answered; no status while it runs."""
 
     class Meta:
-        table_name = _TableName("idempotency_table")
+        table_name = TableName("idempotency_table")
 
     id = UnicodeAttribute(hash_key=True)  # of (tenant, client, user, key)
     about = UnicodeAttribute(null=True)  # "<tenant>#<user id>" of the user it tells of
@@ -356,15 +294,11 @@ class FirstAnswer(Item):
     expires_at = NumberAttribute()  # epoch seconds
 
 
-METRICS = "metrics"
-"""What the counters table calls the metrics' series."""
-
-
 class Account(Item):
     """A user's way in: their email address and the hash of their password."""
 
     class Meta:
-        table_name = _TableName("accounts_table")
+        table_name = TableName("accounts_table")
 
     key = UnicodeAttribute(hash_key=True)  # "account#<tenant>#<email address, lower case>"
     user_id = UnicodeAttribute()
@@ -377,7 +311,7 @@ class AccountOwner(Item):
     """Leads from a user to their account."""
 
     class Meta:
-        table_name = _TableName("accounts_table")
+        table_name = TableName("accounts_table")
 
     key = UnicodeAttribute(hash_key=True)  # "owner#<tenant>#<user id>"
     account = UnicodeAttribute()
@@ -387,137 +321,11 @@ class Session(Item):
     """A user's session: which refresh token is the one to come next."""
 
     class Meta:
-        table_name = _TableName("accounts_table")
+        table_name = TableName("accounts_table")
 
     key = UnicodeAttribute(hash_key=True)  # "session#<session id>"
     digest = BinaryAttribute(legacy_encoding=False)  # SHA-256 of the refresh token
     expires_at = NumberAttribute()  # epoch seconds, as the refresh token's
-
-
-class Counter(Item):
-    """A number that many add to: of requests, of logins, of what was sent."""
-
-    class Meta:
-        table_name = _TableName("counters_table")
-
-    name = UnicodeAttribute(hash_key=True)  # what is counted
-    slot = UnicodeAttribute(range_key=True)  # when, or of what
-    total = NumberAttribute(default=0)
-    expires_at = NumberAttribute(null=True)  # epoch seconds; for ever when there is none
-
-
-def add(name: str, slot: str, count: int, expires_at: int | None = None) -> int:
-    """Add to a counter, made by the first; return its total, this addition included."""
-    counter = Counter(name, slot)
-    kept = [] if expires_at is None else [Counter.expires_at.set(expires_at)]
-    counter.update(actions=[Counter.total.add(count), *kept])
-    return int(counter.total)
-
-
-class Metric(Item):
-    """A series of the metrics: a counter's total, or a histogram's sum and buckets.
-
-    Each field is what all processes added to it. ``le_5`` counts what took at most 5 ms and more
-    than the bucket before, ``more`` what no bucket takes.
-    """
-
-    class Meta:
-        table_name = _TableName("counters_table")
-
-    name = UnicodeAttribute(hash_key=True, default=METRICS)
-    slot = UnicodeAttribute(range_key=True)  # the series as OpenMetrics writes it: name{labels}
-    total = NumberAttribute(null=True)
-    seconds = NumberAttribute(null=True)
-    le_5 = NumberAttribute(null=True)
-    le_10 = NumberAttribute(null=True)
-    le_25 = NumberAttribute(null=True)
-    le_50 = NumberAttribute(null=True)
-    le_100 = NumberAttribute(null=True)
-    le_250 = NumberAttribute(null=True)
-    le_500 = NumberAttribute(null=True)
-    le_1000 = NumberAttribute(null=True)
-    le_2500 = NumberAttribute(null=True)
-    more = NumberAttribute(null=True)
-
-
-def add_to_metric(series: str, amounts: Mapping[str, float]) -> None:
-    """Add to the fields of a series, made by the first."""
-    fields = Metric.get_attributes()
-    Metric(METRICS, series).update(
-        actions=[fields[name].add(amount) for name, amount in amounts.items()]
-    )
-
-
-def metrics() -> Iterator[Metric]:
-    """Return every series, by name."""
-    return Metric.query(METRICS)
-
-
-def forget_counter(name: str, slot: str) -> None:
-    """Let a counter begin anew."""
-    Counter(name, slot).delete()
-
-
-class DeliveryCount(Item):
-    """How many of a client's deliveries, accepted on one day, are in one state.
-
-    Of those that were sent the buckets tell how soon: ``le_250`` counts what took at most 250 ms
-    and more than the bucket before, ``more`` what no bucket takes. They stay when ``total`` goes
-    on to another state.
-    """
-
-    class Meta:
-        table_name = _TableName("counters_table")
-
-    name = UnicodeAttribute(hash_key=True)  # "deliveries#<tenant>#<client id>"
-    slot = UnicodeAttribute(range_key=True)  # "<day>#<channel>#<state>#<category>#<template>"
-    total = NumberAttribute(default=0)
-    le_250 = NumberAttribute(null=True)
-    le_500 = NumberAttribute(null=True)
-    le_1000 = NumberAttribute(null=True)
-    le_2000 = NumberAttribute(null=True)
-    le_5000 = NumberAttribute(null=True)
-    le_10000 = NumberAttribute(null=True)
-    le_30000 = NumberAttribute(null=True)
-    le_60000 = NumberAttribute(null=True)
-    le_300000 = NumberAttribute(null=True)
-    le_3600000 = NumberAttribute(null=True)
-    more = NumberAttribute(null=True)
-    expires_at = NumberAttribute()  # epoch seconds
-
-
-class CountedBatch(Item):
-    """Stream records that were counted: from the one it is named after up to ``last``."""
-
-    class Meta:
-        table_name = _TableName("counters_table")
-
-    name = UnicodeAttribute(hash_key=True)  # "stream#<event id>"
-    slot = UnicodeAttribute(range_key=True, default="batch")
-    last = UnicodeAttribute()  # a sequence number
-    expires_at = NumberAttribute()  # epoch seconds
-
-
-def count_once(
-    batch: CountedBatch, counts: Mapping[tuple[str, str], Mapping[str, int]], expires_at: int
-) -> bool:
-    """Add to the delivery counts, by name and slot, and note the batch, in one transaction.
-
-    False, and nothing added, when there is a note of the batch already.
-    """
-    fields = DeliveryCount.get_attributes()
-    try:
-        with TransactWrite(connection=_connection()) as transaction:
-            transaction.save(batch, condition=_is_new(batch))
-            for place, amounts in counts.items():
-                added = [fields[name].add(amount) for name, amount in amounts.items()]
-                kept = DeliveryCount.expires_at.set(expires_at)
-                transaction.update(DeliveryCount(*place), actions=[*added, kept])
-    except TransactWriteError as error:
-        if any(why and why.code == "ConditionalCheckFailed" for why in error.cancellation_reasons):
-            return False
-        raise
-    return True
 
 
 def tenant_key(tenant: str, name: str) -> str:
@@ -543,85 +351,6 @@ def version_slot(code: str, version: int) -> str:
 def expiry(moment: datetime) -> int:
     """Return when an item written at ``moment`` may be deleted, in epoch seconds."""
     return int(moment.timestamp()) + settings().retention_days * 86_400
-
-
-Step = Callable[[TransactWrite], None]
-"""A part of a transaction."""
-CONFLICTS = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
-
-
-def is_conflict(error: PutError | UpdateError | TransactWriteError) -> bool:
-    """Tell whether a write lost to another rather than to the store."""
-    if isinstance(error, TransactWriteError):
-        return any(reason and reason.code in CONFLICTS for reason in error.cancellation_reasons)
-    return error.cause_response_code == "ConditionalCheckFailedException"
-
-
-def transact(*steps: Step) -> bool:
-    """Take the steps in one transaction; False, and nothing written, when one is refused."""
-    try:
-        with TransactWrite(connection=_connection()) as transaction:
-            for step in steps:
-                step(transaction)
-    except TransactWriteError as error:
-        if is_conflict(error):
-            return False
-        raise
-    return True
-
-
-def saving(item: Item, condition: Condition | None = None) -> Step:
-    """Step: write the item, over the version that was read where it has versions."""
-    return lambda transaction: transaction.save(item, condition=condition)
-
-
-def deleting(item: Item, condition: Condition | None = None) -> Step:
-    """Step: delete the item: the version that was read, unless a condition is given."""
-    return lambda transaction: transaction.delete(
-        item, condition=condition, add_version_condition=condition is None
-    )
-
-
-def requiring(condition: Condition, kind: type[Item], key: str, part: str) -> Step:
-    """Step: write nothing unless the condition holds for what is at the key."""
-    return lambda transaction: transaction.condition_check(kind, key, part, condition)
-
-
-def create_all(*items: Item) -> bool:
-    """Write new items in one transaction; False, and nothing written, when one exists already."""
-    return transact(*(saving(item, _is_new(item)) for item in items))
-
-
-def replace_all(changed: Item, *new: Item, gone: Sequence[Item] = ()) -> bool:
-    """Write an item over the version that was read, and new ones, together; False on a conflict.
-
-    What is ``gone`` is deleted with them, whether it was there or not.
-    """
-    added = (saving(item, _is_new(item)) for item in new)
-    return transact(*added, saving(changed), *map(deleting, gone))
-
-
-def replace(changed: Item) -> bool:
-    """Write an item over the version that was read; False on a conflict."""
-    try:
-        changed.save()
-    except PutError as error:
-        if is_conflict(error) or error.cause_response_code == "TransactionConflictException":
-            return False
-        raise
-    return True
-
-
-def create(item: Item, *, over: Condition | None = None) -> bool:
-    """Write a new item; False, and nothing written, when one exists, but for one like ``over``."""
-    free = _is_new(item) if over is None else _is_new(item) | over
-    try:
-        item.save(condition=free)
-    except PutError as error:
-        if is_conflict(error):
-            return False
-        raise
-    return True
 
 
 def create_over_lapsed(record: Notification, at: int) -> bool:
@@ -667,8 +396,3 @@ def replace_password(account: Account, password: str) -> None:
 def user_items(tenant: str, user_id: str) -> Iterator[UserItem]:
     """Return all that is kept of a user, in one consistent query."""
     return UserItem.query(tenant_key(tenant, user_id), consistent_read=True)
-
-
-def _is_new(item: Item) -> Condition:
-    key = next(a for a in type(item).get_attributes().values() if a.is_hash_key)
-    return key.does_not_exist()

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from carillon import cursors
+from carillon.counters import add
 from carillon.errors import (
     Fault,
     Problem,
@@ -32,14 +33,8 @@ from carillon.rendering import (
     titled,
 )
 from carillon.schemas import check_schema, check_variables
-from carillon.tables import (
-    Template,
-    active_slot,
-    add,
-    create_all,
-    replace_all,
-    version_slot,
-)
+from carillon.storage import create_all, replace_all
+from carillon.tables import Template, active_slot, version_slot
 from carillon.template_models import Parts, TemplateRequest, VersionRequest
 
 Variables = Mapping[str, JsonValue]

@@ -7,17 +7,8 @@ from carillon import jobs
 from carillon.errors import not_found, precondition_failed, too_many_writers
 from carillon.models import now, timestamp
 from carillon.people import PreferencesPatch, PreferencesRequest, UserPatch, UserRequest
-from carillon.tables import (
-    Preferences,
-    Profile,
-    Step,
-    UserItem,
-    replace,
-    requiring,
-    saving,
-    tenant_key,
-    transact,
-)
+from carillon.storage import Step, replace, requiring, saving, transact
+from carillon.tables import Preferences, Profile, UserItem, tenant_key
 
 T = TypeVar("T", Profile, Preferences)
 

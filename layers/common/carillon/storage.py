@@ -1,0 +1,159 @@
+"""DynamoDB as every table uses it: one connection, and writes that tell when they lost."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
+
+import botocore.session
+from pynamodb.connection import TableConnection
+from pynamodb.connection.base import Connection
+from pynamodb.exceptions import PutError, TransactWriteError, UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+from pynamodb.models import Model
+from pynamodb.transactions import TransactWrite
+
+from carillon.aws import botocore_session
+from carillon.settings import settings
+
+
+class TableName:
+    """A table's name, looked up when it is used: nothing happens at import."""
+
+    def __init__(self, setting: str) -> None:
+        self.setting = setting
+
+    def __get__(self, instance: object, owner: type) -> str:
+        return settings().required(self.setting)
+
+
+class _Connection(Connection):
+    """pynamodb's connection on the process's one session; its own patience is 120 seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(connect_timeout_seconds=1, read_timeout_seconds=2, max_retry_attempts=2)
+
+    @property
+    def session(self) -> botocore.session.Session:
+        return botocore_session()
+
+
+class Item(Model):
+    """An item of any table. All tables share one connection: each would load its own client."""
+
+    @classmethod
+    def _get_connection(cls) -> TableConnection:
+        table = super()._get_connection()
+        shared = connection()
+        if table.connection is not shared:
+            # Several kinds of item live in one table; the connection takes its keys once.
+            with suppress(ValueError):
+                shared.add_meta_table(table.get_meta_table())
+            table.connection = shared
+        return table
+
+    def amend(self, actions: Sequence[Action], condition: Condition) -> bool:
+        """Update the stored item without reading it back; False when the condition fails."""
+        key, part = self._get_hash_range_key_serialized_values()
+        try:
+            self._get_connection().update_item(
+                key, range_key=part, actions=actions, condition=condition
+            )
+        except UpdateError as error:
+            if error.cause_response_code == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+
+@cache
+def connection() -> _Connection:
+    """Return the one connection of this process."""
+    return _Connection()
+
+
+Step = Callable[[TransactWrite], None]
+"""A part of a transaction."""
+
+
+CONFLICTS = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
+
+
+def is_conflict(error: PutError | UpdateError | TransactWriteError) -> bool:
+    """Tell whether a write lost to another rather than to the store."""
+    if isinstance(error, TransactWriteError):
+        return any(reason and reason.code in CONFLICTS for reason in error.cancellation_reasons)
+    return error.cause_response_code == "ConditionalCheckFailedException"
+
+
+def transact(*steps: Step) -> bool:
+    """Take the steps in one transaction; False, and nothing written, when one is refused."""
+    try:
+        with TransactWrite(connection=connection()) as transaction:
+            for step in steps:
+                step(transaction)
+    except TransactWriteError as error:
+        if is_conflict(error):
+            return False
+        raise
+    return True
+
+
+def saving(item: Item, condition: Condition | None = None) -> Step:
+    """Step: write the item, over the version that was read where it has versions."""
+    return lambda transaction: transaction.save(item, condition=condition)
+
+
+def deleting(item: Item, condition: Condition | None = None) -> Step:
+    """Step: delete the item: the version that was read, unless a condition is given."""
+    return lambda transaction: transaction.delete(
+        item, condition=condition, add_version_condition=condition is None
+    )
+
+
+def requiring(condition: Condition, kind: type[Item], key: str, part: str) -> Step:
+    """Step: write nothing unless the condition holds for what is at the key."""
+    return lambda transaction: transaction.condition_check(kind, key, part, condition)
+
+
+def create_all(*items: Item) -> bool:
+    """Write new items in one transaction; False, and nothing written, when one exists already."""
+    return transact(*(saving(item, is_new(item)) for item in items))
+
+
+def replace_all(changed: Item, *new: Item, gone: Sequence[Item] = ()) -> bool:
+    """Write an item over the version that was read, and new ones, together; False on a conflict.
+
+    What is ``gone`` is deleted with them, whether it was there or not.
+    """
+    added = (saving(item, is_new(item)) for item in new)
+    return transact(*added, saving(changed), *map(deleting, gone))
+
+
+def replace(changed: Item) -> bool:
+    """Write an item over the version that was read; False on a conflict."""
+    try:
+        changed.save()
+    except PutError as error:
+        if is_conflict(error) or error.cause_response_code == "TransactionConflictException":
+            return False
+        raise
+    return True
+
+
+def create(item: Item, *, over: Condition | None = None) -> bool:
+    """Write a new item; False, and nothing written, when one exists, but for one like ``over``."""
+    free = is_new(item) if over is None else is_new(item) | over
+    try:
+        item.save(condition=free)
+    except PutError as error:
+        if is_conflict(error):
+            return False
+        raise
+    return True
+
+
+def is_new(item: Item) -> Condition:
+    """Return the condition that the item is not there yet."""
+    key = next(a for a in type(item).get_attributes().values() if a.is_hash_key)
+    return key.does_not_exist()
