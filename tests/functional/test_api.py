@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cloudformation import resources
 
+from carillon import counters, storage, tables
 from carillon.identity import APPLICATION
 from carillon.settings import settings
 from functions.api.clients import handler as clients
@@ -241,6 +242,7 @@ def test_the_tables_of_the_template_are_those_of_the_code() -> None:
         for name, table in resources("AWS::DynamoDB::Table").items()
     }
     used: dict[str, list[str]] = {}
+    assert counters, tables  # loaded, so that their kinds are known
     for kind in kinds(storage.Item):
         if kind.__dict__.get("Meta") is None:
             continue  # a kind of item in its parent's table

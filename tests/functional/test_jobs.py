@@ -13,6 +13,7 @@ from pynamodb.exceptions import PynamoDBException
 from carillon import erasure, exports, jobs
 from carillon.jobs import Kind
 from carillon.tables import Delivery, InboxItem
+from functions.api.auth import handler as auth
 from functions.channels.email import handler as email
 from functions.channels.inapp import handler as inapp
 from functions.jobs import handler
@@ -271,6 +272,26 @@ def test_j5_others_of_the_tenant_and_of_other_tenants_stay(prepared, api, send, 
     said = _said(prepared)
     kept = ["bob@example.com", "Hi Bob", "their@example.com", "Hi other Ada"]
     assert all(text in said for text in kept)
+
+
+def test_j5_the_account_goes_with_its_user_and_the_address_is_free_again(
+    prepared, call, sample, work, api
+) -> None:
+    made = call(auth, sample("auth-register"))
+    assert made.status == 201
+    assert len(prepared.items("AccountsTable")) > 2
+    email = json.loads(sample("auth-register")["body"])["email"]
+    where = f"/api/v1/users/{made.data['user_id']}"
+    assert api("GET", f"{where}/export").status == 202
+    assert work() == [True]
+    document = requests.get(api("GET", f"{where}/export").data["link"], timeout=5).json()
+    assert document["account"]["email"] == email
+    assert "argon2" not in json.dumps(document)
+    assert api("DELETE", where).status == 202
+    assert work() == [True]
+    left = [item["key"]["S"] for item in prepared.items("AccountsTable")]
+    assert [key for key in left if not key.startswith("session#")] == []
+    assert call(auth, sample("auth-register")).status == 201
 
 
 def _export(api: Any) -> Any:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import IO, Any
 
-from carillon import history, inbox, jobs, users
+from carillon import history, inbox, jobs, logins, users
 from carillon.aws import s3
 from carillon.errors import too_many_writers
 from carillon.jobs import JobState, Kind, Task
@@ -127,6 +127,9 @@ def _document(tenant: str, user_id: str) -> Iterator[str]:
     yield f'{{"user_id": {json.dumps(user_id)}, "exported_at": {json.dumps(timestamp(now()))}'
     yield f', "profile": {_json(_first(kept, Profile))}'
     yield f', "preferences": {_json(_first(kept, Preferences))}'
+    account = logins.of_user(tenant, user_id)
+    told = {"email": account.email, "created_at": account.created_at} if account else None
+    yield f', "account": {_json(told)}'
     devices = (_plain(item) for item in kept if isinstance(item, PushDevice))
     yield from _list("devices", devices)
     yield from _list("inbox", (_plain(item) for item in inbox.entries(tenant, user_id)))

@@ -1,5 +1,6 @@
 """Where a user's account is: found by their address, and by the user to whom it belongs."""
 
+from carillon.errors import too_many_writers
 from carillon.storage import deleting, transact
 from carillon.tables import Account, AccountOwner, tenant_key
 
@@ -22,17 +23,29 @@ def find(account: str) -> Account | None:
         return None
 
 
+def of_user(tenant: str, user_id: str) -> Account | None:
+    """Return a user's account, if there is one."""
+    found = _owner_of(tenant, user_id)
+    return find(found.account) if found else None
+
+
 def has(tenant: str, user_id: str) -> bool:
     """Tell whether a user has an account."""
     return _owner_of(tenant, user_id) is not None
 
 
 def forget(tenant: str, user_id: str) -> None:
-    """Delete a user's account, if there is one; their sessions have nothing to go on with."""
+    """Delete a user's account, if there is one; their sessions have nothing to go on with.
+
+    Raises Problem (409) when another write kept it there.
+    """
     found = _owner_of(tenant, user_id)
-    if found is not None:
-        # Together, and once: the address may be somebody else's a moment later.
-        transact(deleting(Account(found.account)), deleting(found, AccountOwner.key.exists()))
+    if found is None:
+        return
+    # Together, and once: the address may be somebody else's a moment later.
+    gone = transact(deleting(Account(found.account)), deleting(found, AccountOwner.key.exists()))
+    if not gone and has(tenant, user_id):
+        raise too_many_writers()
 
 
 def _owner_of(tenant: str, user_id: str) -> AccountOwner | None:
