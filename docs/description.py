@@ -255,6 +255,15 @@ def _complete(operation: Json, route: Route, examples: Examples) -> None:
             answers[status] = {"$ref": f"#/components/responses/{status}"}
         else:
             _complete_answer(int(status), answer, route, examples)
+    if operation["security"]:
+        _add_gateways_refusals(answers)
+
+
+def _add_gateways_refusals(answers: Json) -> None:
+    """What API Gateway answers by itself is a problem, also where the route's own is none."""
+    for status in ("401", "403", "413", "429"):
+        if "content" in answers.get(status, {}):
+            answers[status]["content"] |= _refusal(int(status))["content"]
 
 
 def _security(route: Route) -> list[Json]:
@@ -295,7 +304,7 @@ def _add_parameters(operation: Json, route: Route) -> None:
 def _refusals(operation: Json, route: Route) -> set[int]:
     """Return what a route may answer that it need not say itself; an alias says it all."""
     if route.stands_for:
-        return set()
+        return {404} if "{" in route.path else set()
     if route.path in UNCOUNTED:
         return {500}
     found = {500, 503}
