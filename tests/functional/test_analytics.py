@@ -356,7 +356,7 @@ def test_g18_what_is_cancelled_or_reported_before_any_claim_is_counted(send, str
     streams.tell()
     caller = Caller.from_context(APPLICATION_CALLER)
     record = find(caller, sent)
-    ledger.stop(record, "sms", caller.client_id, None)
+    ledger.stop(record, "sms", ledger.Stop(caller.client_id))
     ledger.report(record, "email", ledger.Report(State.DELIVERED, caller.client_id))
     streams.tell()
     assert read().data["totals"]["states"] == {"cancelled": 1, "delivered": 1}
