@@ -419,6 +419,7 @@ def test_g18_without_days_it_is_the_last_seven(cloud, read) -> None:
         ({"from_": "2026-01-01", "to": "2026-04-03"}, 400),
         ({"from_": "2026-01-02", "to": "2026-01-01"}, 400),
         ({"from_": "yesterday"}, 400),
+        ({"to": "0"}, 400),
         ({"to": "0001-01-01"}, 200),
         ({"group_by": "recipient"}, 400),
         ({"group_by": ["day", "day"]}, 200),

@@ -169,6 +169,7 @@ def test_a_span_of_time_holds_both_of_its_ends(post, search) -> None:
         {"channel": "fax"},
         {"from": "yesterday"},
         {"from": "2026-11-21T12:00:00"},
+        {"to_time": "0.5"},
         {"user_id": ""},
     ],
 )

@@ -1,6 +1,5 @@
 """Analytics: what became of the caller's deliveries, day by day."""
 
-from datetime import date
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
@@ -8,7 +7,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from carillon import analytics, http
 from carillon.identity import Scope
-from carillon.models import Answer, now
+from carillon.models import Answer, Day, now
 from carillon.tables import tenant_key
 
 app = http.api()
@@ -21,8 +20,8 @@ app = http.api()
     responses=http.responses(Answer[analytics.DeliveryReport], 400, 401, 403, 503),
 )
 def deliveries(
-    since: Annotated[date | None, Query(alias="from")] = None,
-    until: Annotated[date | None, Query(alias="to")] = None,
+    since: Annotated[Day | None, Query(alias="from")] = None,
+    until: Annotated[Day | None, Query(alias="to")] = None,
     group_by: Annotated[list[analytics.Dimension] | None, Query()] = None,
 ) -> Response[Answer[analytics.DeliveryReport]]:
     """Return the caller's deliveries by the day (UTC) they were accepted on: at most 92 days.

@@ -5,7 +5,7 @@ The same models validate a request, document it in OpenAPI and carry it to the w
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -77,6 +77,12 @@ def _moment(value: object) -> object:
     return value
 
 
+def _day(value: object) -> object:
+    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        raise ValueError("a date, as 2026-11-21")
+    return value
+
+
 def _hyphens(value: object) -> object:
     return value.replace("_", "-") if isinstance(value, str) else value
 
@@ -98,6 +104,7 @@ UserId = Annotated[
 ]
 # RFC 3339; pydantic would take a number of seconds as well.
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+Day = Annotated[date, BeforeValidator(_day)]
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")]
 VersionNumber = Annotated[int, Field(ge=1, le=99_999)]
 Priority = Annotated[
