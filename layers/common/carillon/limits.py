@@ -1,11 +1,11 @@
 """How many requests a caller may make in a minute.
 
 Minutes are fixed windows, each a counter. A warm process leases tokens: one atomic addition takes
-``limit // 20`` of them while the count it knows is under half of the limit, one at a time from
-there on; it spends what it leased by itself. The counter deals each token once, so no number of
-processes ever grants more than the limit. A lease that is not spent within its minute is lost: P
-processes may together refuse up to (P - 1) * (limit // 20 - 1) requests early, with the default
-of 100 four for each further process that serves the caller. A refused caller costs no call.
+as many as it has spent in this minute, at least one and at most ``limit // 20``, while the count it
+knows is under half of the limit; one at a time from there on. The counter deals each token once, so
+no number of processes ever grants more than the limit. What is leased and not spent within its
+minute is lost; since no process holds more than it has spent, at least half of the limit is granted
+however many of them serve a caller, and all of it where one does. A refused caller costs no call.
 """
 
 import math
@@ -54,10 +54,11 @@ def _leases() -> "Leases":
 
 @dataclass(slots=True)
 class _Lease:
-    """A caller's window in this process: the count last seen, and the tokens left to spend."""
+    """A caller's window in this process: the count last seen, the tokens left and spent."""
 
     known: int = 0
     left: int = 0
+    spent: int = 0
     away: bool = False
 
 
@@ -78,6 +79,7 @@ class Leases:
         if lease.left < count:
             raise _limited(limit)
         lease.left -= count
+        lease.spent += count
 
     def headers(self, name: str) -> dict[str, str]:
         """Return the RateLimit fields; none for a caller of whom nothing was counted."""
@@ -98,8 +100,8 @@ class Leases:
 
     def _add(self, name: str, lease: _Lease, limit: int, count: int) -> None:
         """Lease tokens of the window: as many as the counter had left, at most."""
-        step = max(1, limit // LEASES_PER_LIMIT) if lease.known < limit / 2 else 1
-        size = max(step, count - lease.left)
+        step = min(lease.spent, limit // LEASES_PER_LIMIT) if lease.known < limit / 2 else 1
+        size = max(1, step, count - lease.left)
         ends = (self._window + 1) * WINDOW
         try:
             total = add(f"requests#{name}", str(self._window), size, ends + WINDOW)
