@@ -52,7 +52,7 @@ class LoggedInOut(PairOut):
     user: User
 
 
-REFUSALS = (400, 401, 413, 415, 422, 503)
+REFUSALS = (400, 401, 413, 415, 422, 429, 503)
 
 
 @app.post(
@@ -76,7 +76,7 @@ def register(request: Annotated[RegisterRequest, Body()]) -> Response[Answer[Reg
     "/api/v1/auth/login",
     summary="Log in",
     tags=["Auth"],
-    responses=http.responses(Answer[LoggedInOut], *REFUSALS, 429),
+    responses=http.responses(Answer[LoggedInOut], *REFUSALS),
 )
 def login(request: Annotated[LoginRequest, Body()]) -> Response[Answer[LoggedInOut]]:
     """Open a session; a wrong password and an unknown address get the same answer."""
