@@ -20,7 +20,9 @@ from pynamodb.exceptions import PynamoDBException
 from carillon.counters import Metric, add_to_metric, metrics
 from carillon.log import logger, trace
 
-FLUSH_SECONDS = 5.0
+FLUSH_SECONDS = 30.0
+"""A flush is an update of each series that changed: more often, and it would cost a request more
+than the request itself."""
 PAUSE_SECONDS = 60.0
 """How long the table is left alone after it failed."""
 BUCKETS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500)
