@@ -42,8 +42,8 @@ def _function(folder: str) -> dict[str, Any]:
 class TestEveryChannel:
     def test_has_a_folder_that_ends_with_its_consumer(self, channel) -> None:
         source = (ROOT / f"functions/channels/{channel}/handler.py").read_text()
-        last = ast.parse(source).body[-1]
-        assert ast.unparse(last) == f"lambda_handler = consumer(Channel.{channel.name}, send)"
+        last = ast.unparse(ast.parse(source).body[-1])
+        assert last.startswith(f"lambda_handler = consumer(Channel.{channel.name}, {{")
 
     def test_has_its_two_blocks_in_the_template(self, channel) -> None:
         name = channel.value.capitalize()

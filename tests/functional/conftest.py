@@ -403,7 +403,7 @@ def deliver(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, context: Context) -> 
             }
             for message in cloud.published(channel)
         ]
-        consumer(Channel(channel), provider)({"Records": records}, context)
+        consumer(Channel(channel), {"fake": provider})({"Records": records}, context)
         return provider
 
     return work

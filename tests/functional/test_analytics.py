@@ -312,7 +312,7 @@ def work(prepared, context, monkeypatch) -> Callable[..., None]:
             for message in prepared.published(channel)
         ]
         assert records
-        consumer(channel, does)({"Records": records}, context)
+        consumer(channel, {"fake": does})({"Records": records}, context)
 
     return work
 

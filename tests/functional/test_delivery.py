@@ -63,7 +63,7 @@ def record(message: Json) -> Json:
 
 @pytest.fixture
 def work(provider, context) -> Callable[[Json], list[Json]]:
-    handler = consumer(Channel.EMAIL, provider)
+    handler = consumer(Channel.EMAIL, {"fake": provider})
     return lambda event: handler(event, context)["batchItemFailures"]
 
 
@@ -334,7 +334,7 @@ def test_time_lost_in_the_claim_starts_no_call(queue, provider, context, monkeyp
         return claim(*told)
 
     monkeypatch.setattr(delivery, "_claim", slow)
-    assert consumer(Channel.EMAIL, provider)(queue.one(), context)["batchItemFailures"]
+    assert consumer(Channel.EMAIL, {"fake": provider})(queue.one(), context)["batchItemFailures"]
     assert not provider.calls
     assert stored(queue.message).attempts == 0
 
@@ -346,7 +346,7 @@ def test_the_longest_wait_of_several_devices_counts(queue, context, provider, mo
     )(out)
     seen: list[Json] = []
     monkeypatch.setattr(delivery.sqs(), "change_message_visibility", lambda **t: seen.append(t))
-    consumer(Channel.PUSH, provider)(queue.one(targets={"push": ["a", "b"]}), context)
+    consumer(Channel.PUSH, {"fake": provider})(queue.one(targets={"push": ["a", "b"]}), context)
     assert seen[0]["VisibilityTimeout"] >= 180
 
 
@@ -377,7 +377,7 @@ def test_a_failure_is_not_recorded_by_who_no_longer_owns_the_claim(queue, work, 
 def test_nothing_is_started_that_cannot_be_finished_a_q05(queue, provider, context) -> None:
     context.remaining_ms = (delivery.SEND_BUDGET - 1) * 1000
     event = queue.one()
-    answer = consumer(Channel.EMAIL, provider)(event, context)
+    answer = consumer(Channel.EMAIL, {"fake": provider})(event, context)
     assert len(answer["batchItemFailures"]) == 1
     assert not provider.calls
     assert not queue.cloud.items("DeliveriesTable")
@@ -391,7 +391,7 @@ def test_the_lease_outlives_the_function(queue, provider, context) -> None:
         return Sent("fake", "id")
 
     provider.does = look
-    consumer(Channel.EMAIL, provider)(queue.one(), context)
+    consumer(Channel.EMAIL, {"fake": provider})(queue.one(), context)
     assert leases[0] > time.time() + context.remaining_ms / 1000
 
 
@@ -439,7 +439,7 @@ def test_each_device_is_claimed_and_sent_by_itself(queue, context, provider) -> 
         Sent("fake", "ok") if out.address == "good" else failing(Failure.RECIPIENT)(out)
     )
     event = queue.one(targets={"push": ["good", "dead"]})
-    assert consumer(Channel.PUSH, provider)(event, context)["batchItemFailures"] == []
+    assert consumer(Channel.PUSH, {"fake": provider})(event, context)["batchItemFailures"] == []
     states = {
         address: Delivery.get(
             queue.message["notification_id"], target_of(Channel.PUSH, address)

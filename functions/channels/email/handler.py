@@ -91,4 +91,4 @@ def _answered(error: ClientError) -> ProviderError:
     return ProviderError(failure, code or str(status), message)
 
 
-lambda_handler = consumer(Channel.EMAIL, send)
+lambda_handler = consumer(Channel.EMAIL, {PROVIDER: send})

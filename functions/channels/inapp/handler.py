@@ -17,4 +17,4 @@ def send(outgoing: Outgoing) -> Sent:
     return Sent("inbox", outgoing.message.notification_id)
 
 
-lambda_handler = consumer(Channel.INAPP, send)
+lambda_handler = consumer(Channel.INAPP, {"inbox": send})

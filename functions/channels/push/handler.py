@@ -125,4 +125,4 @@ def _send_once(app: firebase_admin.App) -> None:
         service._fcm_url = f"{base}/v1/projects/{app.project_id}/messages:send"  # noqa: SLF001
 
 
-lambda_handler = consumer(Channel.PUSH, send)
+lambda_handler = consumer(Channel.PUSH, {PROVIDER: send})

@@ -110,4 +110,4 @@ def _client() -> Client:
     return client
 
 
-lambda_handler = consumer(Channel.SMS, send)
+lambda_handler = consumer(Channel.SMS, {PROVIDER: send})

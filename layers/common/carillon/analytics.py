@@ -30,6 +30,7 @@ Stage = Literal[
     "skipped",
     "expired",
     "cancelled",
+    "dead_lettered",
 ]
 """The states of a delivery; those that are not its last are one."""
 

@@ -1,6 +1,6 @@
 """A channel's worker: parse the batch, claim, render, send, record, report what failed.
 
-A handler is ``lambda_handler = consumer(channel, send)``; ``send`` returns or raises
+A handler is ``lambda_handler = consumer(channel, {provider: send})``; a ``send`` returns or raises
 ProviderError. The claim is a conditional update with an owner and a lease: of any number of
 copies of a message, one makes the call (docs/guarantees.md).
 """
@@ -19,7 +19,13 @@ from pynamodb.expressions.update import Action
 
 from carillon import metrics
 from carillon.aws import PROVIDER_TIMEOUT, secret, sqs
-from carillon.errors import Failure, PoisonMessageError, ProviderError, RenderError
+from carillon.errors import (
+    Failure,
+    PoisonMessageError,
+    ProviderError,
+    RenderError,
+    SettingMissingError,
+)
 from carillon.ledger import REPORTED, counted_under, happened, no_error, update
 from carillon.log import logger, trace
 from carillon.messages import Message, target_of
@@ -88,10 +94,13 @@ class NotNowError(Exception):
         return NotNowError(max(self.floor, other.floor), jitter=self.jitter or other.jitter)
 
 
-def consumer(channel: Channel, send: Send) -> Callable[[Mapping[str, Any], LambdaContext], Batch]:
+def consumer(
+    channel: Channel, providers: Mapping[str, Send]
+) -> Callable[[Mapping[str, Any], LambdaContext], Batch]:
     """Return the Lambda handler of ``channel``'s queue, reporting partial batch failures."""
 
     def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> Batch:
+        send = providers[in_use(channel, providers)[0]]
         again = [
             {"itemIdentifier": record["messageId"]}
             for record in event["Records"]
@@ -105,6 +114,16 @@ def consumer(channel: Channel, send: Send) -> Callable[[Mapping[str, Any], Lambd
         return {"batchItemFailures": again}
 
     return lambda_handler
+
+
+def in_use(channel: Channel, providers: Mapping[str, Send]) -> list[str]:
+    """Return the names of the providers to use, best first; raises SettingMissingError."""
+    named = getattr(settings(), f"{channel.value}_provider", "") or next(iter(providers))
+    chosen = [name.strip() for name in named.split(",")]
+    if unknown := set(chosen) - set(providers):
+        variable = f"{channel.value.upper()}_PROVIDER"
+        raise SettingMissingError(f"{variable}={','.join(sorted(unknown))}: such a provider")
+    return chosen
 
 
 def _consume(

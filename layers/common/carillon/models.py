@@ -35,7 +35,10 @@ class Channel(StrEnum):
 
 
 class State(StrEnum):
-    """Where a delivery stands. SENT means accepted by the provider, not delivered."""
+    """Where a delivery stands. SENT means accepted by the provider, not delivered.
+
+    DEAD_LETTERED waits for an operator, who redrives or discards it.
+    """
 
     QUEUED = "queued"
     SENDING = "sending"
@@ -48,6 +51,7 @@ class State(StrEnum):
     EXPIRED = "expired"
     CANCELLED = "cancelled"
     DELIVERED = "delivered"
+    DEAD_LETTERED = "dead_lettered"
 
 
 OPEN_STATES = frozenset({State.QUEUED, State.SENDING, State.RETRYING})

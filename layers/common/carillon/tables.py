@@ -328,6 +328,29 @@ class Session(Item):
     expires_at = NumberAttribute()  # epoch seconds, as the refresh token's
 
 
+class Control(Item):
+    """What workers obey: a kill switch, or a provider's circuit breaker. One query reads all."""
+
+    class Meta:
+        table_name = TableName("controls_table")
+
+    kind = UnicodeAttribute(hash_key=True)  # CONTROLS, or "sweep"
+    # "switch#" and a scope: "channel#email", "provider#ses", "template#<tenant>#<code>" or
+    # "client#<tenant>#<client id>"; or "breaker#<provider>".
+    name = UnicodeAttribute(range_key=True)
+    reason = UnicodeAttribute(null=True)
+    actor = UnicodeAttribute(null=True)  # who set the switch
+    set_at = UnicodeAttribute(null=True)
+    opened_at = UnicodeAttribute(null=True)
+    probe_at = NumberAttribute(null=True)  # epoch seconds: when one worker may try again
+    failures = NumberAttribute(null=True)  # probes that failed since it opened
+    until = UnicodeAttribute(null=True)  # how far a sweep has come
+
+
+CONTROLS = "controls"
+"""The kind of what workers read."""
+
+
 def tenant_key(tenant: str, name: str) -> str:
     """Return the key of something a tenant calls ``name``."""
     return f"{tenant}#{name}"
