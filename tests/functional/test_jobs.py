@@ -87,6 +87,7 @@ def test_j5_nothing_personal_is_left_of_an_erased_user(prepared, api, lived, wor
     assert work() == [True]
     before = _said(prepared)
     assert all(secret in before for secret in SECRETS)
+    assert "content_hash" in before
     gone = api("DELETE", ADA)
     assert (gone.status, gone.data["status"]) == (202, "pending")
     assert api("GET", ADA).status == 404
@@ -100,6 +101,8 @@ def test_j5_nothing_personal_is_left_of_an_erased_user(prepared, api, lived, wor
     ]
     assert prepared.items("InboxTable") == []
     assert "Contents" not in prepared.s3.list_objects_v2(Bucket=prepared.exports)
+    # A hash tells when a guess is right.
+    assert not any("content_hash" in item for item in prepared.items("DeliveriesTable"))
 
 
 def test_j5_what_waits_in_a_queue_is_not_sent_to_an_erased_user_a_q08(

@@ -30,7 +30,7 @@ from carillon.ledger import REPORTED, counted_under, happened, no_error, update
 from carillon.log import logger, trace
 from carillon.messages import Message, target_of
 from carillon.models import Channel, State, now, timestamp
-from carillon.rendering import Content
+from carillon.rendering import Content, content_hash
 from carillon.settings import settings
 from carillon.tables import Delivery, expiry, tenant_key
 from carillon.templates import content_for
@@ -211,7 +211,7 @@ def _deliver(
     remaining = _remaining(context)
     if remaining < SEND_BUDGET:
         raise NotNowError
-    claim = _claim(message, target_of(channel, address), remaining)
+    claim = _claim(message, target_of(channel, address), content, remaining)
     if claim is None:
         return
     if message.expires_at and message.expires_at <= timestamp(now()):
@@ -276,7 +276,7 @@ def _send_once(send: Send, outgoing: Outgoing) -> Sent:
     return sent
 
 
-def _claim(message: Message, target: str, remaining: float) -> "_Claim | None":
+def _claim(message: Message, target: str, content: Content, remaining: float) -> "_Claim | None":
     """Take the delivery, or return None when it has ended; raises NotNowError when it is held.
 
     One conditional update; a second one only to take over a lapsed lease, whose holder may have
@@ -290,6 +290,7 @@ def _claim(message: Message, target: str, remaining: float) -> "_Claim | None":
         Delivery.owner.set(owner),
         Delivery.lease_until.set(lease),
         Delivery.attempts.set((Delivery.attempts | 0) + 1),
+        *([Delivery.content_hash.set(content_hash(content))] if content else []),
         Delivery.accepted_at.set(message.accepted_at),
         Delivery.updated_at.set(timestamp(now())),
         Delivery.expires_at.set(expiry(now())),

@@ -135,6 +135,9 @@ def _redact_delivery(delivery: Delivery) -> None:
         changes = [Delivery.history.set(lines)] if lines else []
         if delivery.error_message is not None:
             changes.append(Delivery.error_message.set(ERASED))
+        if delivery.content_hash is not None:
+            # A short text can be guessed, and its hash would tell when the guess is right.
+            changes.append(Delivery.content_hash.remove())
         same = Delivery.updated_at == delivery.updated_at
         if not changes or delivery.amend(changes, same):
             return

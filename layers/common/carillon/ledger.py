@@ -14,19 +14,17 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from carillon.errors import Problem
-from carillon.models import State, now, timestamp
+from carillon.models import OPEN_STATES, State, now, timestamp
 from carillon.tables import Delivery, Notification, expiry
 
+_UNSETTLED = frozenset({*OPEN_STATES, State.UNKNOWN, State.DEAD_LETTERED})
 REPORTS = {
-    State.SENT: frozenset({State.QUEUED, State.SENDING, State.RETRYING, State.UNKNOWN}),
-    State.DELIVERED: frozenset(
-        {State.QUEUED, State.SENDING, State.RETRYING, State.UNKNOWN, State.SENT}
-    ),
-    State.FAILED: frozenset(
-        {State.QUEUED, State.SENDING, State.RETRYING, State.UNKNOWN, State.SENT}
-    ),
+    State.SENT: _UNSETTLED,
+    State.DELIVERED: _UNSETTLED | {State.SENT},
+    State.FAILED: _UNSETTLED | {State.SENT},
 }
 """What may be reported, and the states that it may follow: a bounce may follow ``sent``."""
+_STOPPABLE = frozenset({State.QUEUED, State.RETRYING, State.DEAD_LETTERED})
 RACES = 10
 """Times a change is made again over what another changed meanwhile."""
 REPORTED = "reported"
@@ -139,7 +137,7 @@ def stop(record: Notification, target: str, why: Stop) -> State:
     delivery = Delivery(record.notification_id, target)
     for _ in range(RACES):
         before = _state(delivery)
-        if before not in (State.QUEUED, State.RETRYING):
+        if before not in _STOPPABLE:
             return before
         after = State.UNKNOWN if delivery.maybe_sent else why.state
         actions = [

@@ -1,16 +1,15 @@
 """What would be sent, and what was: rendered again, and never sent."""
 
-import hashlib
-
 from pydantic import BaseModel
 
 from carillon import intake
 from carillon.errors import Fault, Problem
 from carillon.identity import Caller
 from carillon.lint import Lint, check
-from carillon.messages import NotificationRequest, canonical_json
+from carillon.messages import NotificationRequest
 from carillon.models import Channel, State
 from carillon.prices import Price, estimate
+from carillon.rendering import Content, content_hash
 from carillon.status import message_of, summary
 from carillon.tables import Notification
 from carillon.templates import content_for
@@ -103,5 +102,5 @@ def content(record: Notification, channel: Channel | None) -> ContentOut:
     )
 
 
-def _content(parts: dict[str, str]) -> ChannelContent:
-    return ChannelContent(parts=parts, sha256=hashlib.sha256(canonical_json(parts)).hexdigest())
+def _content(parts: Content) -> ChannelContent:
+    return ChannelContent(parts=parts, sha256=content_hash(parts).hex())

@@ -6,6 +6,7 @@ no assignments, imports or macros, loops over given data only, two deep
 (docs/adr/0004-template-safety.md). Names are looked up in the JSON data alone.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -23,7 +24,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import JsonValue
 
 from carillon.errors import RenderError
-from carillon.messages import Inline
+from carillon.messages import Inline, canonical_json
 from carillon.models import Channel
 
 MAX_RENDERED = 131_072
@@ -107,6 +108,11 @@ _BUDGET = "carillon budget"  # no name a template can spell
 
 Content = dict[str, str]
 """A channel's rendered part: its fields by name."""
+
+
+def content_hash(content: Content) -> bytes:
+    """Return the SHA-256 of a part's canonical JSON: the same for the same words."""
+    return hashlib.sha256(canonical_json(content)).digest()
 
 
 class _Environment(ImmutableSandboxedEnvironment):

@@ -223,6 +223,8 @@ class Delivery(Item):
     error_code = UnicodeAttribute(null=True)
     error_message = UnicodeAttribute(null=True)
     failure = UnicodeAttribute(null=True)
+    # SHA-256 of what the latest attempt was to say (rendering.content_hash).
+    content_hash = BinaryAttribute(null=True, legacy_encoding=False)
     # What it is counted under (carillon/aggregates.py):
     sender = UnicodeAttribute(null=True)  # "<tenant>#<client id>"
     accepted = UnicodeAttribute(null=True)  # when
