@@ -20,3 +20,7 @@ INSTALL = uv pip install --quiet --no-deps --require-hashes --only-binary :all: 
 COMPILE = if [ -n "$(COMPILER)" ]; then \
 	"$(COMPILER)" -m compileall -q --invalidation-mode unchecked-hash "$(DESTINATION)" || \
 	echo "not compiled: $(COMPILER) does not run"; fi
+
+# A channel keeps its place in the tree: its files know each other by one name, here and on Lambda.
+PLACE = $(DESTINATION)/functions/channels/$(notdir $(HERE:/=))
+COPY_CHANNEL = mkdir -p "$(PLACE)" && cp $(HERE)*.py "$(PLACE)/"

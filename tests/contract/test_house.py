@@ -50,10 +50,21 @@ class TestEveryChannel:
         stack = resources("AWS::CloudFormation::Stack")[f"{name}Channel"]
         assert stack["Parameters"]["Channel"] == channel.value
         function = FUNCTIONS[f"{name}Function"]
-        assert function["CodeUri"] == f"functions/channels/{channel}"
+        folder = f"functions/channels/{channel}"
+        assert function["CodeUri"] == folder
+        # Its modules are known by the same names here and on Lambda.
+        assert function["Handler"] == f"{folder.replace('/', '.')}.handler.lambda_handler"
         queue = function["Events"]["Queue"]["Properties"]
         assert queue["Queue"] == {"Fn::GetAtt": f"{name}Channel.Outputs.QueueArn"}
         assert queue["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+    def test_is_built_under_the_name_it_is_imported_by(self, channel, tmp_path) -> None:
+        folder = ROOT / f"functions/channels/{channel}"
+        target = f"build-{channel.value.capitalize()}Function"
+        told = [f"ARTIFACTS_DIR={tmp_path}", "INSTALL=true", "COMPILE=true"]
+        subprocess.run(["make", "-s", "-f", folder / "Makefile", target, *told], check=True)
+        built = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.py")}
+        assert built == {path.relative_to(ROOT) for path in folder.glob("*.py")}
 
     def test_has_a_sample_event(self, channel) -> None:
         assert f"{channel}-batch" in EVENTS

@@ -23,14 +23,18 @@ from carillon.messages import Inline, Message
 from carillon.models import Channel
 from carillon.settings import settings
 from functions.channels.email import handler as email
+from functions.channels.email import ses
 from functions.channels.inapp import handler as inapp
+from functions.channels.push import fcm
 from functions.channels.push import handler as push
 from functions.channels.sms import handler as sms
+from functions.channels.sms import twilio
 from sandbox.app import make_app
 from sandbox.mailroom import Mailroom
 from sandbox.outcomes import ADDRESSES, Agreed, Reaction
 
-HANDLERS: dict[str, ModuleType] = {"email": email, "sms": sms, "push": push}
+PROVIDERS: dict[str, ModuleType] = {"email": ses, "sms": twilio, "push": fcm}
+HANDLERS: dict[str, ModuleType] = {"email": email, "sms": sms, "push": push, "inapp": inapp}
 CONTENT = {
     "email": {"subject": "Hi", "text": "Hello", "html": "<b>Hello</b>"},
     "sms": {"text": "Hello"},
@@ -98,7 +102,7 @@ def point(monkeypatch: pytest.MonkeyPatch, service_account: dict[str, str]) -> I
             "/carillon/test/fcm": json.dumps(service_account | {"token_uri": f"{url}/token"}),
         }
         read = cache(secrets.__getitem__)
-        for module in (sms, push, delivery):
+        for module in (twilio, fcm, delivery):
             monkeypatch.setattr(module, "secret", read)
         _forget()
 
@@ -109,18 +113,18 @@ def point(monkeypatch: pytest.MonkeyPatch, service_account: dict[str, str]) -> I
 def _forget() -> None:
     settings.cache_clear()
     aws.ses.cache_clear()
-    sms._account.cache_clear()
-    sms._client.cache_clear()
-    if push._app.cache_info().currsize:
-        push.firebase_admin.delete_app(push._app())
-    push._app.cache_clear()
+    twilio._account.cache_clear()
+    twilio._client.cache_clear()
+    if fcm._app.cache_info().currsize:
+        fcm.firebase_admin.delete_app(fcm._app())
+    fcm._app.cache_clear()
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shorter patience for providers that never answer."""
-    monkeypatch.setattr(sms, "PROVIDER_TIMEOUT", 1)
-    monkeypatch.setattr(push, "PROVIDER_TIMEOUT", 1)
+    monkeypatch.setattr(twilio, "PROVIDER_TIMEOUT", 1)
+    monkeypatch.setattr(fcm, "PROVIDER_TIMEOUT", 1)
     monkeypatch.setattr(aws, "_PROVIDER", aws._PROVIDER.merge(aws.Config(read_timeout=1)))
 
 
@@ -157,10 +161,10 @@ def test_a_message_arrives_with_our_id_and_returns_the_provider_s(
     sandbox, point, channel, address
 ) -> None:
     point(sandbox.url)
-    sent = HANDLERS[channel].send(outgoing(channel, address, f"ntf_{channel}_{address}"))
+    sent = PROVIDERS[channel].send(outgoing(channel, address, f"ntf_{channel}_{address}"))
     (arrived,) = sandbox.store.messages(notification_id=f"ntf_{channel}_{address}")
     assert arrived["to"] == address
-    assert sent == Sent(HANDLERS[channel].PROVIDER, arrived["provider_message_id"])
+    assert sent == Sent(PROVIDERS[channel].PROVIDER, arrived["provider_message_id"])
 
 
 @pytest.mark.parametrize("row", FAILING, ids=lambda row: row.address)
@@ -168,12 +172,14 @@ def test_each_failure_has_its_class_and_is_one_request(sandbox, point, quick, ro
     point(sandbox.url)
     channel, notification_id = row.channel.value, f"ntf_{row.channel}_{row.address}"
     with pytest.raises(ProviderError) as caught:
-        delivery._send_once(HANDLERS[channel].send, outgoing(channel, row.address, notification_id))
+        delivery._send_once(
+            PROVIDERS[channel].send, outgoing(channel, row.address, notification_id)
+        )
     assert caught.value.failure == Failure((row.failure_class or "").lower())
     assert len(sandbox.store.requests(notification_id=notification_id)) == 1
 
 
-@pytest.mark.parametrize("channel", HANDLERS)
+@pytest.mark.parametrize("channel", PROVIDERS)
 def test_a_refused_connection_is_surely_not_sent(sandbox, point, channel) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -181,16 +187,16 @@ def test_a_refused_connection_is_surely_not_sent(sandbox, point, channel) -> Non
         point(closed)
         if channel == "push":
             # The access token comes from elsewhere; only FCM is away.
-            push._app()
+            fcm._app()
             point_token(sandbox)
         with pytest.raises(ProviderError) as caught:
-            HANDLERS[channel].send(outgoing(channel, "+14155552671", "ntf_x"))
+            PROVIDERS[channel].send(outgoing(channel, "+14155552671", "ntf_x"))
     assert caught.value.failure is Failure.RETRY
 
 
 def point_token(sandbox: Sandbox) -> None:
     """Let the FCM session fetch its token from the sandbox."""
-    push._app().credential.get_credential()._token_uri = f"{sandbox.url}/token"
+    fcm._app().credential.get_credential()._token_uri = f"{sandbox.url}/token"
 
 
 def test_the_largest_push_that_is_accepted_fits_fcm(sandbox, point) -> None:
@@ -198,14 +204,14 @@ def test_the_largest_push_that_is_accepted_fits_fcm(sandbox, point) -> None:
     large = {"title": "T", "body": "x" * (4096 - 192 - len('{"title": "T", "body": ""}'))}
     message = outgoing("push", "device", "ntf_" + "a" * 32).message
     category = message.model_copy(update={"category": "c" * 64})
-    assert push.send(Outgoing(category, "device", large)).provider_message_id
+    assert fcm.send(Outgoing(category, "device", large)).provider_message_id
 
 
 def test_without_an_access_token_no_push_is_sent_and_no_attempt_spent(sandbox, point) -> None:
     point(sandbox.url)
-    push._app().credential.get_credential()._token_uri = f"{sandbox.url}/nowhere"
+    fcm._app().credential.get_credential()._token_uri = f"{sandbox.url}/nowhere"
     with pytest.raises(ProviderError) as caught:
-        push.send(outgoing("push", "device", "ntf_no_token"))
+        fcm.send(outgoing("push", "device", "ntf_no_token"))
     assert caught.value.failure is Failure.CONFIG
     assert not sandbox.store.requests(notification_id="ntf_no_token")
 
@@ -214,10 +220,10 @@ def test_twilio_is_told_where_to_report_only_when_there_is_an_address(
     sandbox, point, monkeypatch
 ) -> None:
     point(sandbox.url)
-    assert "notification_id=ntf_a" in sms._status_callback("ntf_a")["status_callback"]
+    assert "notification_id=ntf_a" in twilio._status_callback("ntf_a")["status_callback"]
     monkeypatch.delenv("PUBLIC_URL")
     settings.cache_clear()
-    assert sms._status_callback("ntf_a") == {}
+    assert twilio._status_callback("ntf_a") == {}
 
 
 @pytest.mark.parametrize(("test", "requests"), [("true", 0), ("", 1)])
@@ -236,8 +242,9 @@ def test_b10_what_a_test_key_sends_is_recorded_and_reaches_nobody(
         "body": message["Body"],
         "attributes": message["Attributes"],
     }
-    handler = (HANDLERS | {"inapp": inapp})[channel]
-    assert handler.lambda_handler({"Records": [record]}, context) == {"batchItemFailures": []}
+    assert HANDLERS[channel].lambda_handler({"Records": [record]}, context) == {
+        "batchItemFailures": []
+    }
     told = api("GET", f"/api/v1/notifications/{sent}", caller=caller).data
     (delivery,) = told["deliveries"]
     assert (told["test"], delivery["status"]) == (bool(test), "sent")
