@@ -230,6 +230,18 @@ def test_each_device_of_the_user_is_a_target(send, prepared, call, sample) -> No
     assert sorted(targets) == ["fcm-device-of-ada", "second"]
 
 
+def test_a_delivery_knows_the_platform_of_its_device(prepared, api, send, deliver) -> None:
+    tokens = "/api/v1/users/ada/push-tokens"
+    for token, platform in (("a-browser", "web"), ("a-watch", "other")):
+        assert api("POST", tokens, {"fcm_token": token, "platform": platform}).status == 201
+    send({"channels": ["push"]})
+    known = {call.address: call.platform for call in deliver("push").calls}
+    assert known == {"fcm-device-of-ada": "android", "a-browser": "web", "a-watch": None}
+    send({"channels": ["push"], "to": {"push_token": "not-registered"}})
+    (call,) = deliver("push").calls
+    assert (call.address, call.platform) == ("not-registered", None)
+
+
 def test_the_template_version_is_pinned_at_acceptance(send, prepared) -> None:
     send({"channels": ["email"]})
     (message,) = prepared.published("email")

@@ -60,11 +60,15 @@ class LambdaContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One rendered message to one address, as a channel's ``send`` gets it."""
+    """One rendered message to one address, as a channel's ``send`` gets it.
+
+    ``platform`` is "ios", "android" or "web" where a device is known to be one.
+    """
 
     message: Message
     address: str
     content: Content
+    platform: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +229,8 @@ def _deliver(
         return
     try:
         with metrics.timed("delivery_attempt_duration_seconds", channel=channel.value):
-            sent = _send_once(send, Outgoing(message, address, content))
+            platform = message.platforms.get(claim.delivery.target)
+            sent = _send_once(send, Outgoing(message, address, content, platform))
     except ProviderError as error:
         claim.fail(error)
     else:

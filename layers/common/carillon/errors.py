@@ -119,17 +119,28 @@ class Failure(StrEnum):
 class ProviderError(CarillonError):
     """A provider call without a message id: its class, the provider's own code, its words.
 
-    ``retry_after`` is the provider's wish in seconds, when it stated one.
+    ``retry_after`` is the provider's wish in seconds, when it stated one. ``listed`` is False when
+    the provider's table has no such answer. ``platform_only``: it is about the platform of the
+    device alone, the other platforms are well.
     """
 
-    def __init__(
-        self, failure: Failure, code: str, message: str, *, retry_after: float | None = None
+    def __init__(  # noqa: PLR0913 - what is known of a failure
+        self,
+        failure: Failure,
+        code: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        listed: bool = True,
+        platform_only: bool = False,
     ) -> None:
         super().__init__(message)
         self.failure = failure
         self.code = code
         self.message = message
         self.retry_after = retry_after
+        self.listed = listed
+        self.platform_only = platform_only
 
 
 def by_status(status: int) -> Failure:

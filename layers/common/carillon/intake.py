@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 from base64 import b32encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from carillon import metrics
@@ -201,6 +201,7 @@ def decide(
         priority=request.priority,
         user_id=request.user_id,
         targets=routing.targets,
+        platforms=_platforms(who, routing.targets),
         template=template and _reference(template, request, who, routing.targets),
         inline=_inline(request, routing.targets),
         variables=request.variables,
@@ -210,6 +211,11 @@ def decide(
         test=caller.test,
     )
     return Decision(message, routing, recipient(caller.tenant, request))
+
+
+def _platforms(who: Recipient, targets: Mapping[Channel, Sequence[str]]) -> dict[str, str]:
+    known = ((to, who.platforms.get(to)) for to in targets.get(Channel.PUSH, ()))
+    return {target_of(Channel.PUSH, to): on for to, on in known if on and on != "other"}
 
 
 def _inline(request: NotificationRequest, channels: Iterable[Channel]) -> Inline | None:

@@ -202,6 +202,7 @@ class Message(BaseModel):
     """The SNS message body: all that a worker needs, so that it reads nothing but the template.
 
     ``targets`` maps each routed channel to its addresses: one, but for push (one per device).
+    ``platforms`` tells of the deliveries to devices known to be "ios", "android" or "web".
     ``accepted_at`` and ``expires_at`` are ISO 8601 UTC with milliseconds.
     """
 
@@ -217,6 +218,7 @@ class Message(BaseModel):
     priority: int
     user_id: str | None = None
     targets: dict[Channel, Annotated[list[Target], Field(min_length=1)]]
+    platforms: dict[str, str] = {}
     template: TemplateRef | None = None
     inline: Inline | None = None
     variables: dict[str, Any] = {}

@@ -1,7 +1,7 @@
 """Who gets a notification: the user's addresses, and what the user wants."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pynamodb.exceptions import PynamoDBException
 
@@ -23,12 +23,16 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Addresses by channel, the user's locale, and the user's answer to each channel."""
+    """Addresses by channel, the user's locale, and the user's answer to each channel.
+
+    ``platforms`` maps the tokens of devices to what these are.
+    """
 
     addresses: dict[Channel, list[str]]
     locale: str | None = None
     channels: dict[str, bool] = field(default_factory=dict)
     categories: dict[str, bool | dict[str, bool]] = field(default_factory=dict)
+    platforms: dict[str, str] = field(default_factory=dict)
 
     def refusal(self, channel: Channel, category: str) -> str | None:
         """Return why the user does not want this here, or None."""
@@ -65,7 +69,7 @@ def resolve(tenant: str, request: NotificationRequest) -> Recipient:
     if not any(isinstance(item, Profile) for item in items):
         raise not_found("user", "#/user_id")
     known = _recipient(items, request.user_id)
-    return Recipient(known.addresses | given, known.locale, known.channels, known.categories)
+    return replace(known, addresses=known.addresses | given)
 
 
 def _items(tenant: str, user_id: str) -> list[UserItem]:
@@ -92,6 +96,7 @@ def _given_addresses(request: NotificationRequest) -> dict[Channel, list[str]]:
 def _recipient(items: Iterable[UserItem], user_id: str) -> Recipient:
     addresses: dict[Channel, list[str]] = {Channel.INAPP: [user_id]}
     locale, channels, categories = None, {}, {}
+    platforms: dict[str, str] = {}
     for item in items:
         if isinstance(item, Profile):
             addresses |= {Channel.EMAIL: [item.email]} if item.email else {}
@@ -102,7 +107,8 @@ def _recipient(items: Iterable[UserItem], user_id: str) -> Recipient:
             locale = item.locale or locale
         elif isinstance(item, PushDevice) and item.is_active:
             addresses.setdefault(Channel.PUSH, []).append(item.fcm_token)
-    return Recipient(addresses, locale, channels, categories)
+            platforms[item.fcm_token] = item.platform
+    return Recipient(addresses, locale, channels, categories, platforms)
 
 
 def route(
