@@ -237,7 +237,8 @@ def test_a_delivery_knows_the_platform_of_its_device(prepared, api, send, delive
     send({"channels": ["push"]})
     known = {call.address: call.platform for call in deliver("push").calls}
     assert known == {"fcm-device-of-ada": "android", "a-browser": "web", "a-watch": None}
-    send({"channels": ["push"], "to": {"push_token": "not-registered"}})
+    other = {"Idempotency-Key": "another-key"}
+    send({"channels": ["push"], "to": {"push_token": "not-registered"}}, headers=other)
     (call,) = deliver("push").calls
     assert (call.address, call.platform) == ("not-registered", None)
 
