@@ -13,7 +13,7 @@ from base64 import b32encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from carillon import metrics
+from carillon import legs, metrics
 from carillon.clients import is_mandatory
 from carillon.errors import Fault, Problem, RenderError, bad_field, not_found
 from carillon.history import recipient, sender
@@ -25,11 +25,10 @@ from carillon.messages import (
     Message,
     NotificationRequest,
     TemplateRef,
-    channel_of,
     target_of,
 )
-from carillon.models import Channel, now, timestamp
-from carillon.publishing import PublishError, publish
+from carillon.models import Channel, State, now, timestamp
+from carillon.publishing import PublishError, as_body, publish
 from carillon.recipients import Recipient, Routing, resolve, route
 from carillon.rendering import inline_content
 from carillon.settings import settings
@@ -89,7 +88,7 @@ def accept(
         raise
     for _ in range(RACES):
         if create_over_lapsed(record, int(now().timestamp())):
-            _publish(record, decision.message, set(decision.message.targets))
+            _publish(record, decision.message, legs.first(decision.message))
             return Accepted(record, replayed=False)
         if stored := _live(place):
             return _replay(stored, digest)
@@ -98,7 +97,7 @@ def accept(
 
 def _record(decision: Decision, place: str, digest: bytes, request_id: str) -> Notification:
     message = decision.message
-    body = message.model_dump_json(exclude_none=True, exclude_defaults=True)
+    body = as_body(message)
     if len(body.encode()) > MAX_MESSAGE_BYTES:
         raise Problem(413, "too-large", "The message and the recipient's devices are too large")
     withheld = {c.value: list(why) for c, why in decision.routing.withheld.items()}
@@ -157,10 +156,9 @@ def _replay(stored: Notification, digest: bytes) -> Accepted:
         )
     metrics.count("idempotency_hits_total")
     message = message_of(stored)
-    claimed = {channel_of(target) for target in deliveries_of(stored)}
-    unclaimed = set(message.targets) - claimed
+    states = {target: State(each.state) for target, each in deliveries_of(stored).items()}
     # The first publish may have been lost; a claim makes a second one harmless.
-    _publish(stored, message, unclaimed)
+    _publish(stored, message, legs.due(message, states))
     return Accepted(stored, replayed=True)
 
 
@@ -168,7 +166,7 @@ def _publish(record: Notification, message: Message, channels: set[Channel]) -> 
     if not channels:
         return
     try:
-        publish(record.message, channels, message.correlation_id)
+        publish(message, channels, record.message)
     except PublishError as error:
         raise Problem(
             503,
@@ -208,6 +206,8 @@ def decide(
         metadata=request.metadata,
         expires_at=timestamp(request.expires_at) if request.expires_at else None,
         at_most_once=request.dedupe == "at_most_once",
+        mandatory=mandatory,
+        fallback_after=request.fallback_after_seconds if request.routing == "fallback" else None,
         test=caller.test,
     )
     return Decision(message, routing, recipient(caller.tenant, request))

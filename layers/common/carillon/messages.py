@@ -32,10 +32,15 @@ from carillon.models import (
     VersionNumber,
 )
 
+Lane = Literal["urgent", "normal"]
 SCHEMA_VERSION = 1
 MAX_BATCH = 100
 GENERAL = "general"
 """The category of what has none."""
+FALLBACK_SECONDS = 600
+"""How long a channel may try before the next one takes its turn."""
+URGENT = 8
+"""The priority from which a notification takes the urgent lane, past what waits in the other."""
 _SINGULAR = ("channel", "type", "notification_type")
 _ADDRESS_OF = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.PUSH: "push_token"}
 
@@ -84,6 +89,8 @@ class NotificationRequest(Strict):
     expires_at: Moment | None = None
     on_opt_out: Literal["record", "reject"] = "record"
     dedupe: Literal["at_least_once", "at_most_once"] = "at_least_once"
+    routing: Literal["all", "fallback"] = "all"
+    fallback_after_seconds: Annotated[int, Field(ge=30, le=86_400)] = FALLBACK_SECONDS
     dry_run: bool = False
 
     @model_validator(mode="before")
@@ -225,6 +232,9 @@ class Message(BaseModel):
     metadata: dict[str, Any] = {}
     expires_at: str | None = None
     at_most_once: bool = False
+    mandatory: bool = False  # of a category that nobody opts out of
+    fallback_after: int | None = None  # seconds; the channels take turns, in their order
+    routed_at: str | None = None  # when this channel's turn began, if not at once
     test: bool = False  # sent with a test key: recorded as sent, and given to no provider
 
     @model_validator(mode="after")
@@ -234,6 +244,11 @@ class Message(BaseModel):
         if any(len(to) > 1 for channel, to in self.targets.items() if channel is not Channel.PUSH):
             raise ValueError("only push has several targets")
         return self
+
+    @property
+    def lane(self) -> Lane:
+        """The lane it travels in."""
+        return "urgent" if self.priority >= URGENT else "normal"
 
 
 def canonical_json(value: object) -> bytes:

@@ -1,4 +1,4 @@
-"""The one publish of a notification: SNS routes it by the ``channel`` attribute."""
+"""The one publish of a notification: SNS routes it by its channels and its lane."""
 
 import json
 from collections.abc import Iterable
@@ -8,6 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from carillon import metrics
 from carillon.aws import sns
 from carillon.errors import CarillonError
+from carillon.messages import Message
 from carillon.models import Channel
 from carillon.settings import settings
 
@@ -16,16 +17,28 @@ class PublishError(CarillonError):
     """SNS did not take it, or did not say that it did."""
 
 
-def publish(body: str, channels: Iterable[Channel], correlation_id: str) -> None:
-    """Publish a message, as JSON, once, to the queues of ``channels``; raises PublishError."""
-    named = json.dumps(sorted(channels))
+def as_body(message: Message) -> str:
+    """Return the message as it travels, and is kept."""
+    return message.model_dump_json(exclude_none=True, exclude_defaults=True)
+
+
+def publish(message: Message, channels: Iterable[Channel], body: str | None = None) -> None:
+    """Publish a message once to the queues of ``channels``; raises PublishError.
+
+    ``body`` is the message as JSON, where the caller has it already.
+    """
+    told = {
+        "channel": ("String.Array", json.dumps(sorted(channels))),
+        "lane": ("String", message.lane),
+        "correlation_id": ("String", message.correlation_id),
+    }
     try:
         sns().publish(
             TopicArn=settings().required("topic_arn"),
-            Message=body,
+            Message=body or as_body(message),
             MessageAttributes={
-                "channel": {"DataType": "String.Array", "StringValue": named},
-                "correlation_id": {"DataType": "String", "StringValue": correlation_id},
+                name: {"DataType": kind, "StringValue": value}
+                for name, (kind, value) in told.items()
             },
         )
     except (BotoCoreError, ClientError) as error:

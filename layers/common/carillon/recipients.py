@@ -8,10 +8,19 @@ from pynamodb.exceptions import PynamoDBException
 from carillon.addresses import takes_texts
 from carillon.errors import Fault, Problem, not_found
 from carillon.log import logger, trace
-from carillon.messages import NotificationRequest
+from carillon.messages import Message, NotificationRequest
 from carillon.models import Channel, State
 from carillon.people import EVERY_OTHER
-from carillon.tables import Preferences, Profile, PushDevice, UserItem, user_items
+from carillon.tables import (
+    PREFERENCES,
+    PROFILE,
+    Preferences,
+    Profile,
+    PushDevice,
+    UserItem,
+    tenant_key,
+    user_items,
+)
 
 NO_ADDRESS = "no-address"
 INVALID = "invalid-recipient"
@@ -109,6 +118,22 @@ def _recipient(items: Iterable[UserItem], user_id: str) -> Recipient:
             addresses.setdefault(Channel.PUSH, []).append(item.fcm_token)
             platforms[item.fcm_token] = item.platform
     return Recipient(addresses, locale, channels, categories, platforms)
+
+
+def unwanted(message: Message, channel: Channel) -> str | None:
+    """Return why a message is not to be sent any more: what changed since it was accepted.
+
+    One read; raises PynamoDBException.
+    """
+    if message.user_id is None:
+        return None
+    key = tenant_key(message.tenant, message.user_id)
+    items = list(UserItem.batch_get([(key, PROFILE), (key, PREFERENCES)]))
+    if not any(isinstance(item, Profile) for item in items):
+        return "user-gone"
+    if message.mandatory:
+        return None
+    return _recipient(items, message.user_id).refusal(channel, message.category)
 
 
 def route(

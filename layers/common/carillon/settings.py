@@ -34,6 +34,7 @@ class Settings:
     jobs_queue_url: str = ""
     exports_bucket: str = ""
     queue_url: str = ""
+    urgent_queue_url: str = ""
     dead_letter_queue_url: str = ""
     health_queue_urls: str = ""
     notifications_function: str = ""

@@ -98,6 +98,9 @@ class UserItem(Item):
     kind = DiscriminatorAttribute()
 
 
+PROFILE, PREFERENCES = "profile", "preferences"
+
+
 class Profile(UserItem, discriminator="profile"):
     """Who the user is and where to reach them."""
 
@@ -217,7 +220,9 @@ class Delivery(Item):
     attempts = NumberAttribute(default=0)
     owner = UnicodeAttribute(null=True)
     lease_until = NumberAttribute(null=True)  # epoch seconds
+    not_before = NumberAttribute(null=True)  # epoch seconds: when the next attempt may be made
     maybe_sent = BooleanAttribute(null=True)
+    reason = UnicodeAttribute(null=True)  # why no call was made
     provider = UnicodeAttribute(null=True)
     provider_message_id = UnicodeAttribute(null=True)
     error_code = UnicodeAttribute(null=True)

@@ -8,12 +8,10 @@ from carillon.errors import not_found, precondition_failed, too_many_writers
 from carillon.models import now, timestamp
 from carillon.people import PreferencesPatch, PreferencesRequest, UserPatch, UserRequest
 from carillon.storage import Step, replace, requiring, saving, transact
-from carillon.tables import Preferences, Profile, UserItem, tenant_key
+from carillon.tables import PREFERENCES, PROFILE, Preferences, Profile, UserItem, tenant_key
 
 T = TypeVar("T", Profile, Preferences)
 
-PROFILE = "profile"
-PREFERENCES = "preferences"
 WRITE_ATTEMPTS = 5
 Versions = frozenset[int] | None
 """The versions a caller takes for current (``If-Match``); None asks for nothing."""
