@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from carillon import aws, clients, limits, metrics, settings, templates, tokens
+from carillon import (
+    aws,
+    breaker,
+    clients,
+    controls,
+    limits,
+    metrics,
+    settings,
+    templates,
+    tokens,
+)
 
 EVENTS = Path(__file__).parent.parent / "events"
 
@@ -38,7 +48,9 @@ def forget() -> None:
     """Forget what was read; clients and connections, costly and stateless, stay."""
     for cached in (
         aws.secret,
+        breaker._streaks,
         clients._categories,
+        controls._held,
         limits._leases,
         metrics._tally,
         settings.settings,

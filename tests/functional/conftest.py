@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -12,6 +13,7 @@ from urllib.parse import parse_qsl
 
 import boto3
 import pytest
+import time_machine
 from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
 from cloudformation import resources
 from moto import mock_aws
@@ -41,13 +43,14 @@ class Cloud:
     jobs: str
     exports: str
     queues: dict[str, str]
+    urgent: dict[str, str]
     dead_letters: dict[str, str]
     tables: dict[str, list[str]]
     admin_token: str = ADMIN_TOKEN
 
-    def published(self, channel: str) -> list[Json]:
-        """Take what the queue of ``channel`` holds."""
-        url = self.queues[channel]
+    def published(self, channel: str, *, urgent: bool = False) -> list[Json]:
+        """Take what a queue of ``channel`` holds."""
+        url = (self.urgent if urgent else self.queues)[channel]
         reply = self.sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"]
         )
@@ -78,7 +81,8 @@ class Cloud:
                 self.dynamodb.delete_item(TableName=table, Key=key)
         for found in self.s3.list_objects_v2(Bucket=self.exports).get("Contents", []):
             self.s3.delete_object(Bucket=self.exports, Key=found["Key"])
-        for url in [*self.queues.values(), *self.dead_letters.values(), self.jobs]:
+        lanes = (*self.queues.values(), *self.urgent.values())
+        for url in [*lanes, *self.dead_letters.values(), self.jobs]:
             # A queue can be purged once a minute; a new one of its name keeps its subscription.
             self.sqs.delete_queue(QueueUrl=url)
             _queue(self.sqs, url.rpartition("/")[2])
@@ -106,6 +110,11 @@ def cloud(mocked: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     monkeypatch.setenv("EXPORTS_BUCKET", mocked.exports)
     monkeypatch.setenv("SECRETS_PREFIX", "/carillon/test")
     monkeypatch.setenv("SENDER_EMAIL", "carillon@example.com")
+    channels = {
+        name: [mocked.queues[name], mocked.urgent[name], mocked.dead_letters[name]]
+        for name in mocked.queues
+    }
+    monkeypatch.setenv("CHANNEL_QUEUES", json.dumps(channels))
     monkeypatch.setenv("HEALTH_QUEUE_URLS", ",".join(mocked.queues.values()))
     return mocked
 
@@ -118,18 +127,26 @@ def _make() -> Cloud:
         told = {key: properties[key] for key in keys if key in properties}
         dynamodb.create_table(TableName=name, **told)
     topic = sns.create_topic(Name="notifications")["TopicArn"]
-    queues, dead_letters = {}, {}
+    queues, urgent, dead_letters = {}, {}, {}
     for channel in Channel:
         queues[channel.value] = _queue(sqs, channel.value)
+        urgent[channel.value] = _queue(sqs, f"{channel.value}-urgent")
         dead_letters[channel.value] = _queue(sqs, f"{channel.value}-dead")
-        _subscribe(sns, sqs, topic, queues[channel.value], channel.value)
+        _subscribe(sns, sqs, topic, queues[channel.value], "Subscription", channel.value)
+        _subscribe(sns, sqs, topic, urgent[channel.value], "UrgentSubscription", channel.value)
     ssm.put_parameter(Name="/carillon/test/admin-token", Value=ADMIN_TOKEN, Type="SecureString")
     rotate_jwt_key.rotate(ssm, "/carillon/test", grace=0, settle=0)
     keys_of = {name: [k["AttributeName"] for k in t["KeySchema"]] for name, t in tables.items()}
     s3, exports = boto3.client("s3"), "exports"
     s3.create_bucket(Bucket=exports)
     jobs = _queue(sqs, "jobs")
-    return Cloud(dynamodb, sns, sqs, ssm, topic, s3, jobs, exports, queues, dead_letters, keys_of)
+    return Cloud(
+        *(dynamodb, sns, sqs, ssm, topic, s3, jobs, exports),
+        queues,
+        urgent,
+        dead_letters,
+        keys_of,
+    )
 
 
 def _variable(table: str) -> str:
@@ -140,11 +157,11 @@ def _queue(sqs: Any, name: str) -> str:
     return str(sqs.create_queue(QueueName=name)["QueueUrl"])
 
 
-def _subscribe(sns: Any, sqs: Any, topic: str, queue: str, channel: str) -> None:
+def _subscribe(sns: Any, sqs: Any, topic: str, queue: str, name: str, channel: str) -> None:
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-    (subscription,) = resources("AWS::SNS::Subscription", "infra/channel.yaml").values()
-    policy = json.dumps({"channel": [channel]})
-    assert subscription["FilterPolicy"] == {"channel": [{"Ref": "Channel"}]}
+    subscription = resources("AWS::SNS::Subscription", "infra/channel.yaml")[name]
+    assert subscription["FilterPolicy"]["channel"] == [{"Ref": "Channel"}]
+    policy = json.dumps(subscription["FilterPolicy"] | {"channel": [channel]})
     sns.subscribe(
         TopicArn=topic,
         Protocol="sqs",
@@ -386,8 +403,11 @@ Deliver = Callable[..., Provider]
 
 
 @pytest.fixture
-def deliver(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, context: Context) -> Deliver:
-    """Return a worker of one channel: it takes what the queue holds, and each again if it must."""
+def deliver(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, context: Context) -> Iterator[Deliver]:
+    """Return a worker of one channel: it takes what the queue holds, and each again if it must.
+
+    Where something is to come again, the clock goes on until it may.
+    """
 
     def work(channel: str, does: Send | None = None) -> Provider:
         monkeypatch.setenv("QUEUE_URL", cloud.queues[channel])
@@ -403,7 +423,10 @@ def deliver(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, context: Context) -> 
             }
             for message in cloud.published(channel)
         ]
-        consumer(Channel(channel), {"fake": provider})({"Records": records}, context)
+        answer = consumer(Channel(channel), {"fake": provider})({"Records": records}, context)
+        if answer["batchItemFailures"]:
+            clock.shift(1000)
         return provider
 
-    return work
+    with time_machine.travel(datetime.now(UTC), tick=True) as clock:
+        yield work

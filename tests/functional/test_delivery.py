@@ -1,15 +1,18 @@
 """A channel's worker: claims, outcomes, poison, partial failures."""
 
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import time_machine
 from providers import Provider, failing
 
-from carillon import delivery, templates
+from carillon import breaker, claims, delivery, templates
 from carillon.delivery import Outgoing, Sent, consumer
 from carillon.errors import Failure, ProviderError
 from carillon.messages import target_of
@@ -44,6 +47,7 @@ class Queue:
     def batch(self, *bodies: str) -> Json:
         """Send the bodies and receive them as Lambda would hand them over."""
         url = self.cloud.queues["email"]
+        self.cloud.published("email")  # earlier copies that came again meanwhile
         for body in bodies:
             self.cloud.sqs.send_message(QueueUrl=url, MessageBody=body)
         return {"Records": [record(m) for m in self.cloud.published("email")]}
@@ -62,9 +66,18 @@ def record(message: Json) -> Json:
 
 
 @pytest.fixture
-def work(provider, context) -> Callable[[Json], list[Json]]:
+def work(provider, context) -> Iterator[Callable[[Json], list[Json]]]:
+    """The worker; where something is to come again, the clock goes on until it may."""
     handler = consumer(Channel.EMAIL, {"fake": provider})
-    return lambda event: handler(event, context)["batchItemFailures"]
+    with time_machine.travel(datetime.now(UTC), tick=True) as clock:
+
+        def once(event: Json) -> list[Json]:
+            failures: list[Json] = handler(event, context)["batchItemFailures"]
+            if failures:
+                clock.shift(1000)
+            return failures
+
+        yield once
 
 
 def stored(message: Json) -> Delivery:
@@ -141,8 +154,9 @@ def test_a_refused_message_has_failed_and_is_not_tried_again(
 
 @pytest.mark.parametrize("failure", [Failure.RETRY, Failure.UNKNOWN])
 def test_a_failed_attempt_is_made_again_until_the_retries_are_spent(
-    queue, work, provider, failure
+    queue, work, provider, failure, monkeypatch
 ) -> None:
+    monkeypatch.setattr(breaker, "LASTING", math.inf)  # no outage: others would go through
     provider.does = failing(failure)
     for attempt in range(1, 4):
         assert len(work(queue.one())) == 1
@@ -263,7 +277,7 @@ def test_a_delivery_that_was_sent_meanwhile_is_not_taken_over(
 ) -> None:
     """Between our reading the lapsed lease and our update, its holder reports success."""
     _claimed(queue.message, lease_until=int(time.time()) - 1)
-    take_over = delivery._take_over
+    take_over = claims._take_over
 
     def too_late(*told: Any) -> Any:
         Delivery(queue.message["notification_id"], "email").update(
@@ -271,7 +285,7 @@ def test_a_delivery_that_was_sent_meanwhile_is_not_taken_over(
         )
         return take_over(*told)
 
-    monkeypatch.setattr(delivery, "_take_over", too_late)
+    monkeypatch.setattr(claims, "_take_over", too_late)
     assert len(work(queue.one())) == 1
     assert not provider.calls
     assert stored(queue.message).state == State.SENT
@@ -297,7 +311,7 @@ def test_giving_up_loses_to_who_was_quicker_and_keeps_the_message(
     Delivery(queue.message["notification_id"], "email").update(
         actions=[Delivery.attempts.set(delivery.settings().max_retries + 1)]
     )
-    take_over = delivery._take_over
+    take_over = claims._take_over
 
     def too_late(*told: Any) -> Any:
         Delivery(queue.message["notification_id"], "email").update(
@@ -305,7 +319,7 @@ def test_giving_up_loses_to_who_was_quicker_and_keeps_the_message(
         )
         return take_over(*told)
 
-    monkeypatch.setattr(delivery, "_take_over", too_late)
+    monkeypatch.setattr(claims, "_take_over", too_late)
     assert len(work(queue.one())) == 1
     assert stored(queue.message).state == State.RETRYING
 
@@ -313,27 +327,27 @@ def test_giving_up_loses_to_who_was_quicker_and_keeps_the_message(
 def test_a_claim_whose_answer_was_lost_is_ours_all_the_same(
     queue, work, provider, monkeypatch
 ) -> None:
-    update = delivery.update
+    update = claims.update
 
     def lose_the_answer(*told: Any) -> bool:
-        monkeypatch.setattr(delivery, "update", update)
+        monkeypatch.setattr(claims, "update", update)
         assert update(*told)
         return False
 
-    monkeypatch.setattr(delivery, "update", lose_the_answer)
+    monkeypatch.setattr(claims, "update", lose_the_answer)
     assert work(queue.one()) == []
     done = stored(queue.message)
     assert (done.state, done.attempts, done.maybe_sent) == (State.SENT, 1, None)
 
 
 def test_time_lost_in_the_claim_starts_no_call(queue, provider, context, monkeypatch) -> None:
-    claim = delivery._claim
+    claim = delivery.claim
 
     def slow(*told: Any) -> Any:
         context.remaining_ms = 1000
         return claim(*told)
 
-    monkeypatch.setattr(delivery, "_claim", slow)
+    monkeypatch.setattr(delivery, "claim", slow)
     assert consumer(Channel.EMAIL, {"fake": provider})(queue.one(), context)["batchItemFailures"]
     assert not provider.calls
     assert stored(queue.message).attempts == 0
@@ -450,11 +464,18 @@ def test_each_device_is_claimed_and_sent_by_itself(queue, context, provider) -> 
 
 
 def test_backoff_grows_with_jitter_and_never_below_the_provider_s_wish() -> None:
-    assert all(1 <= delivery.backoff(n, 0) <= 2 * 2.0**n for n in range(1, 9))
-    assert max(delivery.backoff(50, 0) for _ in range(99)) <= delivery.BACKOFF_CAP
-    assert delivery.backoff(1, 180) >= 180
-    assert delivery.backoff(1, -5) >= 1
-    assert len({delivery.backoff(5, 0) for _ in range(9)}) == 9
+    assert all(1 <= claims.retry_delay(n, 0) <= 5 * 4.0 ** (n - 1) for n in range(1, 4))
+    assert max(claims.retry_delay(50, 0) for _ in range(99)) <= claims.BACKOFF_CAP
+    assert claims.retry_delay(1, 180) >= 180
+    assert claims.retry_delay(1, -5) >= 1
+    assert len({claims.retry_delay(3, 0) for _ in range(9)}) == 9
+
+
+def test_what_waits_for_a_provider_comes_back_after_it_and_not_all_at_once() -> None:
+    waits = [claims.pause(3, 30) for _ in range(9)]
+    assert len(set(waits)) == 9
+    assert all(30 <= wait <= 30 + 16 for wait in waits)
+    assert max(claims.pause(99, 0) for _ in range(99)) <= claims.BACKOFF_CAP
 
 
 def test_no_address_gets_into_the_log(queue, work, provider, caplog) -> None:

@@ -9,7 +9,8 @@ import pytest
 from cloudformation import ROOT, resources, template
 
 from benchmarks.bench.targets import TARGETS, Target
-from carillon import metrics
+from carillon import breaker, metrics
+from carillon.errors import Failure, ProviderError
 from carillon.models import Channel, State
 from functions.authorizer import handler as authorizer
 from functions.channels.inapp import handler as inapp
@@ -107,6 +108,9 @@ def told(send, prepared, sample, context, capsys, monkeypatch) -> set[Series]:
         "attributes": {"ApproximateReceiveCount": "1"},
     }
     inapp.lambda_handler({"Records": [record]}, context)
+    breaker.way("ses").failed(ProviderError(Failure.CONFIG, "credentials", "no"))
+    metrics.count("swept_total")
+    metrics.end()
 
     def fails(_: str) -> None:
         raise ConnectionError

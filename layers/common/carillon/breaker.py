@@ -137,7 +137,7 @@ def _open(part: str, error: ProviderError) -> None:
     if create(item):
         told = {"provider": part, "reason": item.reason, "alarm": "breaker"}
         logger().error("breaker opened", extra=told)
-        metrics.count("breaker_opened_total", provider=part)
+        metrics.count("breaker_opened_total")
     controls.forget()
 
 
@@ -151,7 +151,7 @@ def _reopen(item: Control, error: ProviderError) -> None:
         ],
         Control.probe_at == item.probe_at,
     )
-    metrics.count("breaker_opened_total", provider=item.name.partition("#")[2])
+    metrics.count("breaker_opened_total")
     controls.forget()
 
 

@@ -57,7 +57,9 @@ def pause(receives: int, floor: float) -> float:
     return max(1.0, floor + random.uniform(0, ceiling))  # noqa: S311 - jitter
 
 
-def claim(message: Message, target: str, remaining: float, *, receives: int = 1) -> "Claim | State":
+def claim(
+    message: Message, target: str, content: Content, remaining: float, receives: int
+) -> "Claim | State":
     """Take the delivery, or return the state it has ended in; raises NotNowError when it is held.
 
     One conditional update; a second one only to take over a lapsed lease, whose holder may have

@@ -219,7 +219,7 @@ def _deliver(worker: _Worker, message: Message, address: str, receives: int) -> 
     if not worker.has_time():
         raise NotNowError
     target = target_of(worker.channel, address)
-    held = claim(message, target, content, worker.remaining(), receives=receives)
+    held = claim(message, target, content, worker.remaining(), receives)
     if isinstance(held, State):
         return held
     if message.expires_at and message.expires_at <= timestamp(now()):

@@ -34,6 +34,8 @@ HELP = {
     "published_messages_total": "Notifications published, republished ones included.",
     "idempotency_hits_total": "Requests answered by what an earlier one with their key had done.",
     "deliveries_total": "States recorded for deliveries by the workers.",
+    "swept_total": "Notifications that the sweep published anew or gave up.",
+    "breaker_opened_total": "Times a circuit breaker opened, failed probes included.",
     "delivery_attempt_duration_seconds": "Time a provider took for an attempt.",
 }
 

@@ -36,6 +36,7 @@ class Settings:
     queue_url: str = ""
     urgent_queue_url: str = ""
     dead_letter_queue_url: str = ""
+    channel_queues: str = ""
     health_queue_urls: str = ""
     notifications_function: str = ""
     templates_function: str = ""
