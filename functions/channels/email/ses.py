@@ -1,57 +1,57 @@
 """Email through Amazon SES v2.
 
-Errors: https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html and
+Errors: https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors,
+https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html and
 https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html
 """
 
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
 from carillon.aws import ses
-from carillon.delivery import Outgoing, Sent
-from carillon.errors import Failure, ProviderError, by_status
-from carillon.settings import settings
+from carillon.delivery import Outgoing, Sent, configured
+from carillon.errors import Failure, ProviderError
+from carillon.failures import attempt, of_aws
+from functions.channels.email.sender import sender
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2.type_defs import BodyTypeDef
 
 PROVIDER = "ses"
 FAILURES = {
-    "TooManyRequestsException": Failure.THROTTLE,
     "LimitExceededException": Failure.THROTTLE,
-    "ThrottlingException": Failure.THROTTLE,
-    "Throttling": Failure.THROTTLE,
     "MessageRejected": Failure.PERMANENT,
     "BadRequestException": Failure.PERMANENT,
     "AccountSuspendedException": Failure.CONFIG,
     "SendingPausedException": Failure.CONFIG,
     "MailFromDomainNotVerifiedException": Failure.CONFIG,
-    "NotFoundException": Failure.CONFIG,
-    "AccessDeniedException": Failure.CONFIG,
-    "UnrecognizedClientException": Failure.CONFIG,
-    "InvalidClientTokenId": Failure.CONFIG,
-    "SignatureDoesNotMatch": Failure.CONFIG,
-    "ExpiredTokenException": Failure.CONFIG,
+    "NotFoundException": Failure.CONFIG,  # the configuration set, or the identity
 }
-# SES has one error type for these and for others; only its text tells them apart.
+# SES has one error type for these and for others; only its text tells them apart. The sender's
+# address was checked by us, so an address it objects to is the recipient's.
 BY_TEXT = (
     ("MessageRejected", "not verified", Failure.CONFIG),
+    ("MessageRejected", "Sending suspended", Failure.CONFIG),
+    ("MessageRejected", "is paused", Failure.CONFIG),
     ("BadRequestException", "Illegal address", Failure.RECIPIENT),
+    ("BadRequestException", "Invalid email address", Failure.RECIPIENT),
+    ("BadRequestException", "Missing final '@domain'", Failure.RECIPIENT),
+    ("BadRequestException", "Local address", Failure.RECIPIENT),
+    ("BadRequestException", "Domain contains", Failure.RECIPIENT),
+    ("BadRequestException", "Domain starts with dot", Failure.RECIPIENT),
+    ("BadRequestException", "Domain ends with dot", Failure.RECIPIENT),
+    ("BadRequestException", "Invalid domain name", Failure.RECIPIENT),
 )
-NOT_SENT = (EndpointConnectionError, ConnectTimeoutError)
 
 
+@attempt(PROVIDER)
 def send(outgoing: Outgoing) -> Sent:
     """Send one email in one request; raises ProviderError."""
+    client, ours = configured(lambda: (ses(), sender()))
     try:
-        reply = ses().send_email(
-            FromEmailAddress=settings().required("sender_email"),
+        reply = client.send_email(
+            FromEmailAddress=ours.header,
             Destination={"ToAddresses": [outgoing.address]},
             Content={
                 "Simple": {
@@ -63,12 +63,8 @@ def send(outgoing: Outgoing) -> Sent:
                 {"Name": "notification_id", "Value": outgoing.message.notification_id},
             ],
         )
-    except ClientError as error:
-        raise _answered(error) from error
-    except NOT_SENT as error:
-        raise ProviderError(Failure.RETRY, type(error).__name__, "SES not reached") from error
-    except BotoCoreError as error:
-        raise ProviderError(Failure.UNKNOWN, type(error).__name__, "no answer") from error
+    except (BotoCoreError, ClientError) as error:
+        raise _failed(error) from error
     return Sent(PROVIDER, reply.get("MessageId", ""))
 
 
@@ -81,10 +77,8 @@ def _body(content: dict[str, str]) -> "BodyTypeDef":
     return body
 
 
-def _answered(error: ClientError) -> ProviderError:
-    code = error.response["Error"].get("Code", "")
-    message = error.response["Error"].get("Message", "")
-    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    by_text = (f for c, words, f in BY_TEXT if c == code and words in message)
-    failure = next(by_text, FAILURES.get(code, by_status(status)))
-    return ProviderError(failure, code or str(status), message)
+def _failed(error: ClientError | BotoCoreError) -> ProviderError:
+    failed = of_aws(error, FAILURES, "SES")
+    by_text = (f for c, words, f in BY_TEXT if c == failed.code and words in failed.message)
+    failed.failure = next(by_text, failed.failure)
+    return failed

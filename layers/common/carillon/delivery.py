@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import ValidationError
 
 from carillon import breaker, controls, legs, metrics
-from carillon.aws import PROVIDER_TIMEOUT, secret, sqs
+from carillon.aws import secret, sqs
 from carillon.breaker import Way
 from carillon.claims import Claim, NotNowError, abandon, claim, pause
 from carillon.errors import (
@@ -22,6 +22,7 @@ from carillon.errors import (
     RenderError,
     SettingMissingError,
 )
+from carillon.failures import SEND_TIMEOUT
 from carillon.log import logger, trace
 from carillon.messages import Message, target_of
 from carillon.models import Channel, State, now, timestamp
@@ -32,8 +33,8 @@ from carillon.templates import content_for
 
 T = TypeVar("T")
 
-SEND_BUDGET = 2 * PROVIDER_TIMEOUT + 10
-"""Seconds a claimed send may need: FCM asks for an access token first; then the outcome's write."""
+SEND_BUDGET = SEND_TIMEOUT + 10
+"""Seconds a claimed send may need, and then the outcome's write."""
 NOT_RENDERABLE = "not-renderable"
 SWITCHED_OFF_SECONDS = 30.0
 MAX_VISIBILITY = 39_600

@@ -1,0 +1,484 @@
+"""What each provider's failures mean: by the real SDKs, against a wire that answers as told."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+import wire
+from botocore.exceptions import NoCredentialsError
+from functional.channels.conftest import CHANNELS, PLAIN, PROVIDERS, outgoing
+from wire import reply
+
+from carillon import delivery, failures, metrics
+from carillon.errors import Failure, ProviderError
+from functions.channels.email import ses
+from functions.channels.push import fcm
+from functions.channels.sms import twilio
+
+RETRY, UNKNOWN, THROTTLE = Failure.RETRY, Failure.UNKNOWN, Failure.THROTTLE
+PERMANENT, RECIPIENT, CONFIG = Failure.PERMANENT, Failure.RECIPIENT, Failure.CONFIG
+ACCEPTED = {"ses": 200, "twilio": 201, "fcm": 200}
+PATHS = {"ses": b"outbound-emails", "twilio": b"Messages.json", "fcm": b"messages:send"}
+
+
+def failed(provider: str, **of_message: Any) -> ProviderError:
+    """Send, and return how that failed."""
+    with pytest.raises(ProviderError) as caught:
+        delivery._send_once(PROVIDERS[provider].send, outgoing(CHANNELS[provider], **of_message))
+    return caught.value
+
+
+def refuse(provider: str, status: int, code: str, text: str, headers=None) -> wire.Answer:
+    """Answer with an error as the provider puts it."""
+    if provider == "ses":
+        return reply(status, {"message": text}, {"x-amzn-ErrorType": code} | (headers or {}))
+    if provider == "twilio":
+        return reply(status, {"code": int(code), "message": text, "status": status}, headers)
+    error: dict[str, Any] = {"code": status, "message": text, "status": code.partition("/")[0]}
+    if "/" in code:
+        kind = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
+        error["details"] = [{"@type": kind, "errorCode": code.partition("/")[2]}]
+    return reply(status, {"error": error}, headers)
+
+
+# ---------------------------------------------------------------- no answer, or one unreadable
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [wire.reset, wire.hang_up, wire.half],
+    ids=["a_p14_reset", "hang_up", "half"],
+)
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_connection_that_broke_after_the_request_may_have_sent_a_p14(
+    scripted, provider, answer
+) -> None:
+    told = scripted(answer)
+    assert failed(provider).failure is UNKNOWN
+    assert told.sent(PATHS[provider]) == 1
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_reply_that_never_comes_is_one_request_of_unknown_outcome_a_p04(
+    scripted, quick, provider
+) -> None:
+    told = scripted(wire.silence)
+    assert failed(provider).failure is UNKNOWN
+    assert told.sent(PATHS[provider]) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, "<html>Sign in</html>", {}, [], {"id": 7}],
+    ids=["a_p01_a_p02_empty", "a_p15_html", "a_p03_nothing", "list", "foreign"],
+)
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_2xx_without_an_id_is_no_proof_a_p01_a_p02_a_p03_a_p15(scripted, provider, body) -> None:
+    told = scripted(reply(ACCEPTED[provider], body))
+    assert failed(provider).failure is UNKNOWN
+    assert told.sent(PATHS[provider]) == 1
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_reply_that_trickles_does_not_hold_the_worker(scripted, provider, monkeypatch) -> None:
+    monkeypatch.setattr(failures, "SEND_TIMEOUT", 0.5)
+    told = scripted(wire.trickle)
+    error = failed(provider)
+    assert (error.failure, error.code) == (UNKNOWN, "deadline")
+    assert told.sent(PATHS[provider]) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_redirect_is_not_followed(scripted, provider, status) -> None:
+    told = scripted(reply(status, None, {"Location": "/elsewhere"}))
+    assert failed(provider).failure is UNKNOWN
+    assert len(told.requests) == told.sent(PATHS[provider]) + told.sent(b"/token")
+    assert told.sent(PATHS[provider]) == 1
+
+
+# ---------------------------------------------------------------- how long to wait
+
+THROTTLED = {
+    "ses": (429, "TooManyRequestsException"),
+    "twilio": (429, "20429"),
+    "fcm": (429, "RESOURCE_EXHAUSTED/QUOTA_EXCEEDED"),
+}
+AWAY = {
+    "ses": (503, "ServiceUnavailable"),
+    "twilio": (503, "20503"),
+    "fcm": (503, "UNAVAILABLE/UNAVAILABLE"),
+}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_provider_s_date_to_come_back_is_kept_a_p05(scripted, provider) -> None:
+    ahead = format_datetime(datetime.now(UTC) + timedelta(minutes=3), usegmt=True)
+    told = scripted(refuse(provider, *AWAY[provider], "Away", {"Retry-After": ahead}))
+    error = failed(provider)
+    assert error.failure is UNKNOWN
+    assert 175 < (error.retry_after or 0) <= 180
+    assert told.sent(PATHS[provider]) == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "wait"),
+    [
+        ("7", 7),
+        ("0", 0),
+        ("-5", 0),
+        ("1e9", failures.LONGEST_WAIT),
+        ("1e999", failures.LONGEST_WAIT),
+        ("Fri, 01 Jan 1999 00:00:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", failures.LONGEST_WAIT),
+        ("Fri, 31 Dec 9999 23:59:59 -0000", failures.LONGEST_WAIT),
+        ("nan", None),
+        ("soon", None),
+        ("", None),
+        ("Fri, 99 Foo 2026", None),
+    ],
+)
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_an_odd_retry_after_neither_raises_nor_loops_a_p13(scripted, provider, told, wait) -> None:
+    scripted(refuse(provider, *THROTTLED[provider], "Slow down", {"Retry-After": told}))
+    error = failed(provider)
+    assert (error.failure, error.retry_after) == (THROTTLE, wait)
+
+
+# ---------------------------------------------------------------- what the tables list
+
+BLIND = "The message can't be sent because it contains invalid content."
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "text", "failure"),
+    [
+        (429, "TooManyRequestsException", "Maximum sending rate exceeded.", THROTTLE),
+        (400, "Throttling", "Daily message quota exceeded", THROTTLE),
+        (400, "SendingPausedException", "Sending paused for this account.", CONFIG),
+        (400, "AccountSuspendedException", "", CONFIG),
+        (400, "MailFromDomainNotVerifiedException", "", CONFIG),
+        (404, "NotFoundException", "Configuration set <x> does not exist.", CONFIG),
+        (400, "MessageRejected", BLIND, PERMANENT),
+        (400, "MessageRejected", "Email address is not verified. The following …", CONFIG),
+        (400, "MessageRejected", "Sending suspended for this account.", CONFIG),
+        (400, "BadRequestException", "Illegal address", RECIPIENT),
+        (400, "BadRequestException", "Missing final '@domain'", RECIPIENT),
+        (400, "BadRequestException", "Local address contains control or whitespace", RECIPIENT),
+        (400, "BadRequestException", "Invalid tag name", PERMANENT),
+        (403, "AccessDeniedException", "not authorized to perform: ses:SendEmail", CONFIG),
+        (403, "SignatureDoesNotMatch", "", CONFIG),
+        (403, "ExpiredTokenException", "", CONFIG),
+        (413, "RequestEntityTooLargeException", "", PERMANENT),
+        (500, "InternalServiceErrorException", "", UNKNOWN),
+        (503, "ServiceUnavailable", "", UNKNOWN),
+    ],
+)
+def test_ses_errors_a_p06_a_p07_a_p16(scripted, status, code, text, failure) -> None:
+    told = scripted(refuse("ses", status, code, text))
+    error = failed("ses")
+    assert (error.failure, error.code, error.listed) == (failure, code, True)
+    assert told.sent() == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "failure"),
+    [
+        (400, "21211", RECIPIENT),
+        (400, "21610", RECIPIENT),
+        (400, "21614", RECIPIENT),
+        (400, "21635", RECIPIENT),
+        (403, "21408", PERMANENT),
+        (400, "21612", PERMANENT),
+        (400, "21617", PERMANENT),
+        (400, "21608", CONFIG),
+        (401, "20003", CONFIG),
+        (403, "20005", CONFIG),
+        (404, "20404", CONFIG),
+        (400, "21606", CONFIG),
+        (429, "20429", THROTTLE),
+        (400, "21611", THROTTLE),
+        (429, "63038", THROTTLE),
+        (500, "20500", UNKNOWN),
+        (503, "20503", UNKNOWN),
+    ],
+)
+def test_twilio_errors(scripted, status, code, failure) -> None:
+    told = scripted(refuse("twilio", status, code, "No"))
+    error = failed("twilio")
+    assert (error.failure, error.code, error.listed) == (failure, code, True)
+    assert told.sent() == 1
+
+
+def test_twilio_errors_in_the_newer_form_are_read_too(scripted) -> None:
+    problem = {"type": "about:blank", "title": "No", "status": 400, "code": 21610, "detail": "STOP"}
+    scripted(reply(400, problem))
+    error = failed("twilio")
+    assert (error.failure, error.code, error.message) == (RECIPIENT, "21610", "STOP")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "text", "failure"),
+    [
+        (404, "NOT_FOUND/UNREGISTERED", "Requested entity was not found.", RECIPIENT),
+        (404, "NOT_FOUND", "Requested entity was not found.", CONFIG),
+        (
+            400,
+            "INVALID_ARGUMENT/INVALID_ARGUMENT",
+            "The registration token is not a valid FCM registration token",
+            RECIPIENT,
+        ),
+        (400, "INVALID_ARGUMENT/INVALID_ARGUMENT", "Android message is too big", PERMANENT),
+        (400, "INVALID_ARGUMENT", "Invalid value at 'message.data[0].value'", PERMANENT),
+        (403, "PERMISSION_DENIED/SENDER_ID_MISMATCH", "SenderId mismatch", PERMANENT),
+        (403, "PERMISSION_DENIED", "Cloud Messaging API has not been used", CONFIG),
+        (401, "UNAUTHENTICATED", "Request had invalid authentication credentials.", CONFIG),
+        (401, "UNAUTHENTICATED/THIRD_PARTY_AUTH_ERROR", "Auth error from APNS", CONFIG),
+        (429, "RESOURCE_EXHAUSTED/QUOTA_EXCEEDED", "Quota exceeded", THROTTLE),
+        (429, "RESOURCE_EXHAUSTED", "Quota exceeded", THROTTLE),
+        (500, "INTERNAL/INTERNAL", "Internal error encountered.", UNKNOWN),
+        (503, "UNAVAILABLE/UNAVAILABLE", "The service is currently unavailable.", UNKNOWN),
+    ],
+)
+def test_fcm_errors_a_p08_a_p09_a_p10(scripted, status, code, text, failure) -> None:
+    told = scripted(refuse("fcm", status, code, text))
+    error = failed("fcm")
+    assert (error.failure, error.listed) == (failure, True)
+    assert error.code == code.rpartition("/")[2]
+    assert told.sent(PATHS["fcm"]) == 1
+
+
+@pytest.mark.parametrize(
+    "body", ["<title>Error 404 (Not Found)!!1</title>", [], {"error": {"code": 404}}]
+)
+def test_a_path_that_is_no_project_s_is_our_side_s_fault_a_p09(scripted, body) -> None:
+    scripted(reply(404, body))
+    error = failed("fcm")
+    assert (error.failure, error.code) == (CONFIG, "404")
+
+
+def test_a_failure_of_one_platform_s_key_says_that_it_is_one_platform_s_a_p17(scripted) -> None:
+    scripted(refuse("fcm", 401, "UNAUTHENTICATED/THIRD_PARTY_AUTH_ERROR", "Auth error from APNS"))
+    assert failed("fcm").platform_only
+    scripted(refuse("fcm", 401, "UNAUTHENTICATED", "invalid authentication credentials"))
+    assert not failed("fcm").platform_only
+
+
+# ---------------------------------------------------------------- what no table lists
+
+
+@pytest.mark.parametrize(("status", "failure"), [(418, PERMANENT), (599, UNKNOWN)])
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_no_table_lists_is_classed_by_its_status_and_counted_a_p12(
+    scripted, provider, status, failure
+) -> None:
+    code = {"ses": "UnheardOfException", "twilio": "98765", "fcm": "UNHEARD_OF"}[provider]
+    scripted(refuse(provider, status, code, "Something new"))
+    error = failed(provider)
+    assert (error.failure, error.listed) == (failure, False)
+    series = f'unclassified_errors_total{{provider="{provider}"}}'
+    assert metrics._tally().for_table[series] == {"total": 1}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_an_exception_of_no_known_kind_may_have_come_after_the_request(
+    provider, point, monkeypatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise LookupError(PLAIN[CHANNELS[provider]])
+
+    point("http://127.0.0.1:9")
+    monkeypatch.setattr(PROVIDERS[provider], "configured", broken)
+    error = failed(provider)
+    assert (error.failure, error.code, error.listed) == (UNKNOWN, "LookupError", False)
+    assert PLAIN[CHANNELS[provider]] not in str(error)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_no_error_names_the_address(scripted, provider, caplog) -> None:
+    code = {"ses": "BadRequestException", "twilio": "21211", "fcm": "INVALID_ARGUMENT"}[provider]
+    address = PLAIN[CHANNELS[provider]]
+    scripted(refuse(provider, 400, code, f"Illegal address {address} was given"))
+    error = failed(provider)
+    assert address not in error.message
+    assert "<address> was given" in error.message
+    assert address not in caplog.text
+
+
+# ---------------------------------------------------------------- our own side
+
+
+@pytest.mark.parametrize("sender", ["", "nobody", "a..b@example.com", "Ada <ada@>", "a@b@c.de"])
+def test_a_sender_that_is_no_address_stops_the_channel_rather_than_the_recipients(
+    scripted, monkeypatch, sender
+) -> None:
+    told = scripted(reply(200, {"MessageId": "1"}))
+    monkeypatch.setenv("SENDER_EMAIL", sender)
+    assert failed("ses").failure is CONFIG
+    assert told.sent() == 0
+
+
+@pytest.mark.parametrize("secret", ["", "null", "[]", "{}", '{"account_sid": "AC"}', "\0"])
+@pytest.mark.parametrize("provider", ["twilio", "fcm"])
+def test_an_unusable_secret_is_our_side_s_fault_and_sends_nothing(
+    scripted, monkeypatch, provider, secret
+) -> None:
+    told = scripted(reply(200, {}))
+    monkeypatch.setattr(PROVIDERS[provider], "secret", lambda _: secret, raising=True)
+    monkeypatch.setattr(PROVIDERS[provider].secret, "cache_clear", lambda: None, raising=False)
+    assert failed(provider).failure is CONFIG
+    assert told.sent() == 0
+
+
+def test_without_credentials_ses_is_not_asked(scripted, monkeypatch) -> None:
+    def none(**_: object) -> None:
+        raise NoCredentialsError
+
+    told = scripted(reply(200, {"MessageId": "1"}))
+    monkeypatch.setattr(ses.ses(), "send_email", none)
+    assert failed("ses").failure is CONFIG
+    assert told.sent() == 0
+
+
+# ---------------------------------------------------------------- FCM's access token
+
+
+@pytest.fixture
+def token(point) -> Iterator[Callable[[wire.Answer], wire.Wire]]:
+    """Return a maker of a wire whose token endpoint, too, answers as told."""
+    with ExitStack() as opened:
+
+        def make(answer: wire.Answer) -> wire.Wire:
+            made = opened.enter_context(wire.listening(answer))
+            point(made.url)
+            return made
+
+        yield make
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure", "code"),
+    [
+        (reply(400, {"error": "invalid_grant"}), CONFIG, "invalid_grant"),
+        (reply(401, {"error": "invalid_client"}), CONFIG, "invalid_client"),
+        (reply(403, {"error": "access_denied"}), CONFIG, "access_denied"),
+        (reply(200, {}), CONFIG, "RefreshError"),
+        (reply(200, "<html>Sign in</html>"), RETRY, "TypeError"),
+        (wire.reset, RETRY, "TransportError"),
+        (wire.hang_up, RETRY, "TransportError"),
+    ],
+    ids=["a_p11", "client", "denied", "empty", "html", "reset", "hang_up"],
+)
+def test_without_an_access_token_nothing_was_sent_a_p11(token, answer, failure, code) -> None:
+    told = token(answer)
+    for _ in range(3):
+        error = failed("fcm")
+        assert (error.failure, error.code) == (failure, code)
+    assert told.sent(PATHS["fcm"]) == 0
+
+
+def test_a_token_endpoint_that_is_away_is_surely_not_sent(token, quick, monkeypatch) -> None:
+    monkeypatch.setattr("google.auth._exponential_backoff.time.sleep", lambda _: None)
+    told = token(reply(503, {"error": "unavailable"}))
+    assert failed("fcm").failure is RETRY
+    told.answer = wire.silence
+    assert failed("fcm").failure is RETRY
+    assert told.sent(PATHS["fcm"]) == 0
+
+
+def test_an_access_token_serves_many_pushes(scripted) -> None:
+    told = scripted(reply(200, {"name": "projects/p/messages/1"}))
+    for _ in range(3):
+        fcm.send(outgoing("push"))
+    assert (told.sent(b"/token"), told.sent(PATHS["fcm"])) == (1, 3)
+
+
+# ---------------------------------------------------------------- what is said to the providers
+
+LATER = {"expires_at": "2026-11-21T10:00:00.000Z"}
+
+
+def pushed(told: wire.Wire) -> dict[str, Any]:
+    return dict(json.loads(told.requests[-1])["message"])
+
+
+@pytest.mark.parametrize(
+    ("priority", "android", "apple", "web"),
+    [(1, "normal", "5", "low"), (5, "high", "10", "high"), (10, "high", "10", "high")],
+)
+def test_a_push_s_priority_is_told_in_each_platform_s_words(
+    scripted, priority, android, apple, web
+) -> None:
+    told = scripted(reply(200, {"name": "projects/p/messages/1"}))
+    fcm.send(outgoing("push", priority=priority))
+    assert pushed(told)["android"]["priority"] == android
+    assert pushed(told)["apns"]["headers"]["apns-priority"] == apple
+    assert pushed(told)["webpush"]["headers"]["Urgency"] == web
+
+
+def test_a_push_is_not_kept_beyond_its_expiry(scripted, time_machine) -> None:
+    time_machine.move_to(datetime(2026, 11, 21, 9, 30, tzinfo=UTC), tick=False)
+    told = scripted(reply(200, {"name": "projects/p/messages/1"}))
+    fcm.send(outgoing("push", **LATER))
+    assert pushed(told)["android"]["ttl"] == "1800s"
+    assert pushed(told)["webpush"]["headers"]["TTL"] == "1800"
+    assert pushed(told)["apns"]["headers"]["apns-expiration"] == "1795255200"
+    fcm.send(outgoing("push", expires_at="2027-11-21T10:00:00.000Z"))
+    assert pushed(told)["android"]["ttl"] == "2419200s"
+    fcm.send(outgoing("push"))
+    assert "ttl" not in pushed(told)["android"]
+    assert "TTL" not in pushed(told)["webpush"]["headers"]
+    assert "apns-expiration" not in pushed(told)["apns"]["headers"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "android", "apple"),
+    [
+        ({}, None, "ntf_x"),
+        ({"collapse_key": "score"}, "score", "score"),
+        ({"collapse_key": "x" * 65}, None, "ntf_x"),
+        ({"collapse_key": "a\r\nb"}, None, "ntf_x"),
+        ({"collapse_key": "ü"}, None, "ntf_x"),
+        ({"collapse_key": 7}, None, "ntf_x"),
+    ],
+)
+def test_a_push_collapses_with_those_of_its_key_or_with_its_own_repeats(
+    scripted, metadata, android, apple
+) -> None:
+    told = scripted(reply(200, {"name": "projects/p/messages/1"}))
+    fcm.send(outgoing("push", metadata=metadata))
+    assert pushed(told)["android"].get("collapse_key") == android
+    assert pushed(told)["apns"]["headers"]["apns-collapse-id"] == apple
+
+
+@pytest.mark.parametrize(
+    ("platform", "blocks"),
+    [
+        ("ios", {"apns"}),
+        ("android", {"android"}),
+        ("web", {"webpush"}),
+        (None, {"apns", "android", "webpush"}),
+    ],
+)
+def test_a_device_of_a_known_platform_is_told_what_concerns_it_alone(
+    scripted, platform, blocks
+) -> None:
+    told = scripted(reply(200, {"name": "projects/p/messages/1"}))
+    fcm.send(replace(outgoing("push"), platform=platform))
+    assert set(pushed(told)) & {"apns", "android", "webpush"} == blocks
+
+
+def test_twilio_does_not_keep_a_text_beyond_its_expiry(scripted, time_machine) -> None:
+    time_machine.move_to(datetime(2026, 11, 21, 9, 30, tzinfo=UTC), tick=False)
+    told = scripted(reply(201, {"sid": "SM1"}))
+    twilio.send(outgoing("sms", **LATER))
+    assert b"ValidityPeriod=1800" in told.requests[-1]
+    twilio.send(outgoing("sms", expires_at="2027-11-21T10:00:00.000Z"))
+    assert b"ValidityPeriod=36000" in told.requests[-1]
+    twilio.send(outgoing("sms"))
+    assert b"ValidityPeriod" not in told.requests[-1]
