@@ -82,9 +82,30 @@ class TestEveryChannel:
         assert f"{channel.value.capitalize()}Channel.Outputs.QueueUrl" in asked
 
 
-def test_a_job_stays_invisible_for_six_times_its_function_s_timeout_a_o01() -> None:
-    visible = resources("AWS::SQS::Queue", "infra/jobs.yaml")["Queue"]["VisibilityTimeout"]
-    assert visible >= 6 * _function("functions/jobs")["Timeout"]
+@pytest.mark.parametrize(("stack", "folder"), [("Jobs", "jobs"), ("Redrives", "redrives")])
+def test_a_job_stays_invisible_for_six_times_its_function_s_timeout_a_o01(stack, folder) -> None:
+    queue = resources("AWS::SQS::Queue", "infra/jobs.yaml")["Queue"]
+    assert queue["VisibilityTimeout"] == {"Ref": "VisibilityTimeout"}
+    told = resources("AWS::CloudFormation::Stack")[stack]["Parameters"]
+    assert told["VisibilityTimeout"] >= 6 * _function(f"functions/{folder}")["Timeout"]
+
+
+def test_a_dead_letter_stays_invisible_for_six_times_its_function_s_timeout_a_o01() -> None:
+    queue = resources("AWS::SQS::Queue", "infra/channel.yaml")["DeadLetterQueue"]
+    assert queue["VisibilityTimeout"] >= 6 * _function("functions/deadletters")["Timeout"]
+
+
+@pytest.mark.parametrize("channel", Channel)
+def test_f13_every_channel_s_dead_letters_are_made_known_and_can_be_sent_again(channel) -> None:
+    name = channel.value.capitalize()
+    for folder in ("deadletters", "redrives", "scheduled/sweep"):
+        told = _function(f"functions/{folder}")["Environment"]["Variables"]["CHANNEL_QUEUES"]
+        named = json.loads(re.sub(r"\$\{(\w+)\.Outputs\.(\w+)\}", r"\1 \2", told["Fn::Sub"]))
+        outputs = ("QueueUrl", "UrgentQueueUrl", "DeadLetterQueueUrl")
+        assert named[channel] == [f"{name}Channel {output}" for output in outputs]
+    source = _function("functions/deadletters")["Events"][name]["Properties"]
+    assert source["Queue"] == {"Fn::GetAtt": f"{name}Channel.Outputs.DeadLetterQueueArn"}
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
 def test_exports_are_private_and_gone_within_a_day_j6() -> None:

@@ -41,6 +41,7 @@ class Cloud:
     topic: str
     s3: Any
     jobs: str
+    redrives: str
     exports: str
     queues: dict[str, str]
     urgent: dict[str, str]
@@ -82,10 +83,14 @@ class Cloud:
         for found in self.s3.list_objects_v2(Bucket=self.exports).get("Contents", []):
             self.s3.delete_object(Bucket=self.exports, Key=found["Key"])
         lanes = (*self.queues.values(), *self.urgent.values())
-        for url in [*lanes, *self.dead_letters.values(), self.jobs]:
-            # A queue can be purged once a minute; a new one of its name keeps its subscription.
-            self.sqs.delete_queue(QueueUrl=url)
-            _queue(self.sqs, url.rpartition("/")[2])
+        for url in [*lanes, *self.dead_letters.values(), self.jobs, self.redrives]:
+            self.empty_queue(url)
+
+    def empty_queue(self, url: str) -> None:
+        """Delete every message of a queue."""
+        # It can be purged once a minute; a new one of its name keeps its subscription.
+        self.sqs.delete_queue(QueueUrl=url)
+        _queue(self.sqs, url.rpartition("/")[2])
 
 
 @pytest.fixture(scope="session")
@@ -108,6 +113,7 @@ def cloud(mocked: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     monkeypatch.setenv("TOPIC_ARN", mocked.topic)
     monkeypatch.setenv("JOBS_QUEUE_URL", mocked.jobs)
     monkeypatch.setenv("EXPORTS_BUCKET", mocked.exports)
+    monkeypatch.setenv("REDRIVES_QUEUE_URL", mocked.redrives)
     monkeypatch.setenv("SECRETS_PREFIX", "/carillon/test")
     monkeypatch.setenv("SENDER_EMAIL", "carillon@example.com")
     channels = {
@@ -139,9 +145,9 @@ def _make() -> Cloud:
     keys_of = {name: [k["AttributeName"] for k in t["KeySchema"]] for name, t in tables.items()}
     s3, exports = boto3.client("s3"), "exports"
     s3.create_bucket(Bucket=exports)
-    jobs = _queue(sqs, "jobs")
+    jobs, redrives = _queue(sqs, "jobs"), _queue(sqs, "redrives")
     return Cloud(
-        *(dynamodb, sns, sqs, ssm, topic, s3, jobs, exports),
+        *(dynamodb, sns, sqs, ssm, topic, s3, jobs, redrives, exports),
         queues,
         urgent,
         dead_letters,

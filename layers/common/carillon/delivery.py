@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from pydantic import ValidationError
-
-from carillon import breaker, controls, legs, metrics
+from carillon import breaker, controls, legs, messages, metrics
 from carillon.aws import secret, sqs
 from carillon.breaker import Way
 from carillon.claims import Claim, NotNowError, abandon, claim, pause
@@ -130,22 +128,13 @@ def _consume(worker: _Worker, record: Record) -> bool:
 
 def _process(worker: _Worker, record: Record) -> bool:
     try:
-        _deliver_all(worker, _parse(record["body"]), _receives(record))
+        _deliver_all(worker, messages.read(record["body"]), _receives(record))
     except PoisonMessageError as poison:
         _park(record, str(poison))
     except NotNowError as later:
         _come_again(record, later)
         return False
     return True
-
-
-def _parse(body: str) -> Message:
-    try:
-        return Message.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise PoisonMessageError(f"{where}: {first['msg']}" if where else first["msg"]) from None
 
 
 def _receives(record: Record) -> int:
@@ -185,7 +174,8 @@ def _deliver_all(worker: _Worker, message: Message, receives: int) -> None:
     logger().set_correlation_id(message.correlation_id)
     addresses = message.targets.get(worker.channel)
     if not addresses:
-        raise PoisonMessageError(f"the message names no target for {worker.channel.value}")
+        fault = f"the message names no target for {worker.channel.value}"
+        raise PoisonMessageError(fault, "no-target")
     later: NotNowError | None = None
     states: list[State] = []
     for address in addresses:

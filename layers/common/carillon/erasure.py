@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from carillon import devices, exports, idempotency, inbox, jobs, logins, users
+from carillon import devices, exports, idempotency, inbox, jobs, letters, logins, users
 from carillon.errors import precondition_failed, too_many_writers
 from carillon.history import recipient_user
 from carillon.jobs import JobState, Kind, Task
@@ -92,6 +92,7 @@ def _erase_notifications(task: Task, until: str | None = None) -> None:
             _stop(record)
             _redact(record, user, gone)
     for record in Notification.by_recipient.query(gone):
+        letters.erase(record.notification_id)
         for delivery in Delivery.query(record.notification_id, consistent_read=True):
             _redact_delivery(delivery)
 

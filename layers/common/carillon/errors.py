@@ -102,7 +102,11 @@ class RenderError(CarillonError):
 
 
 class PoisonMessageError(CarillonError):
-    """A queue message that no retry can mend."""
+    """A queue message that no retry can mend; ``code`` is its kind."""
+
+    def __init__(self, reason: str, code: str) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class Failure(StrEnum):

@@ -7,7 +7,6 @@ is the key and the notification at once.
 import hashlib
 import hmac
 import json
-import re
 import secrets
 from base64 import b32encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,14 +31,13 @@ from carillon.publishing import PublishError, as_body, publish
 from carillon.recipients import Recipient, Routing, resolve, route
 from carillon.rendering import inline_content
 from carillon.settings import settings
-from carillon.status import deliveries_of, message_of
+from carillon.status import deliveries_of, message_of, recorded
 from carillon.tables import Notification, Template, create_over_lapsed, expiry
 from carillon.templates import active, check, choose_locale, find_version, preview
 
 MAX_MESSAGE_BYTES = 200_000
 """Largest message, with every device of the user in it; SNS and SQS take 256 KiB."""
 RACES = 3
-_NOTIFICATION_ID = re.compile(r"ntf_([a-z2-7]{26})[a-z2-7]{6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,10 +257,7 @@ def _reference(
 
 def find(caller: Caller, notification_id: str) -> Notification:
     """Return the caller's notification; raises the same 404 for a foreign and a missing one."""
-    match = _NOTIFICATION_ID.fullmatch(notification_id)
-    record = _stored(match[1]) if match else None
-    if record is None or record.notification_id != notification_id:
-        raise not_found("notification")
-    if record.sender != sender(caller.tenant, caller.client_id):
+    record = recorded(notification_id)
+    if record is None or record.sender != sender(caller.tenant, caller.client_id):
         raise not_found("notification")
     return record

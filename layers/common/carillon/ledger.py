@@ -5,6 +5,7 @@ States only advance: what has been delivered, cancelled or withheld stays so.
 """
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,8 +14,9 @@ from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from carillon.errors import Problem
+from carillon.errors import CarillonError, Failure, Problem
 from carillon.models import OPEN_STATES, State, now, timestamp
+from carillon.storage import Step, updating
 from carillon.tables import Delivery, Notification, expiry
 
 _UNSETTLED = frozenset({*OPEN_STATES, State.UNKNOWN, State.DEAD_LETTERED})
@@ -29,6 +31,10 @@ RACES = 10
 """Times a change is made again over what another changed meanwhile."""
 REPORTED = "reported"
 """The error code of a failure that was reported, not met."""
+DISCARDED = "discarded"
+"""The error code of a dead letter that an operator put away."""
+DEAD_LETTERS = "dead-letters"
+"""The actor that gives deliveries up whose message was given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ def report(record: Notification, target: str, heard: Report) -> bool:
     """
     delivery = Delivery(record.notification_id, target)
     for _ in range(RACES):
-        before = _state(delivery)
+        before = state_of(delivery)
         if before is heard.state:
             return True
         if before not in REPORTS[heard.state]:
@@ -136,7 +142,7 @@ def stop(record: Notification, target: str, why: Stop) -> State:
     """
     delivery = Delivery(record.notification_id, target)
     for _ in range(RACES):
-        before = _state(delivery)
+        before = state_of(delivery)
         if before not in _STOPPABLE:
             return before
         after = State.UNKNOWN if delivery.maybe_sent else why.state
@@ -149,6 +155,96 @@ def stop(record: Notification, target: str, why: Stop) -> State:
     raise _contended()
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Whose deliveries these are and of which day, as a Notification tells it too."""
+
+    sender: str
+    accepted: str
+    category: str
+    template_code: str | None
+
+
+class HeldError(CarillonError):
+    """A worker holds the delivery: its lease has not lapsed."""
+
+
+def lay_aside(
+    delivery: Delivery,
+    before: State,
+    whose: Counted | Notification,
+    told: Mapping[str, Any],
+    *,
+    once: bool,
+) -> Step | None:
+    """Return the step that makes an open delivery a dead letter, or None for one that has ended.
+
+    ``before`` is the state it was just read in. One that may have gone, and must not go twice,
+    ends ``unknown`` instead: no operator's filter is to send it again. Raises HeldError.
+    """
+    if before not in OPEN_STATES:
+        return None
+    same = _is(before)
+    if before is State.SENDING:
+        lapsed_at = delivery.lease_until or 0
+        if lapsed_at > time.time():
+            raise HeldError(delivery.target)
+        same &= Delivery.lease_until == lapsed_at
+    doubt = bool(delivery.maybe_sent) or before is State.SENDING
+    after = State.UNKNOWN if once and doubt else State.DEAD_LETTERED
+    actions = [
+        *_to(after, whose),
+        happened(before, after, DEAD_LETTERS, told),
+        *([Delivery.maybe_sent.set(True)] if doubt else []),
+    ]
+    return updating(delivery, actions, same)
+
+
+def take_up(notification_id: str, target: str, actor: str, told: Mapping[str, Any]) -> bool:
+    """Let a dead letter be tried anew, with all of its attempts; False for what is none.
+
+    That it may have gone before is not forgotten.
+    """
+    actions = [
+        Delivery.state.set(State.RETRYING),
+        Delivery.attempts.set(0),
+        Delivery.updated_at.set(timestamp(now())),
+        Delivery.expires_at.set(expiry(now())),
+        Delivery.not_before.remove(),
+        happened(State.DEAD_LETTERED, State.RETRYING, actor, told),
+        *_forget_error(),
+    ]
+    return update(Delivery(notification_id, target), actions, _is(State.DEAD_LETTERED))
+
+
+def lay_back(notification_id: str, target: str, told: Mapping[str, Any]) -> bool:
+    """Make a delivery that was taken up a dead letter again; False when it went on meanwhile."""
+    actions = [
+        Delivery.state.set(State.DEAD_LETTERED),
+        Delivery.updated_at.set(timestamp(now())),
+        happened(State.RETRYING, State.DEAD_LETTERED, DEAD_LETTERS, told),
+    ]
+    return update(Delivery(notification_id, target), actions, _is(State.RETRYING))
+
+
+def put_away(notification_id: str, target: str, actor: str, reason: str) -> bool:
+    """End a dead letter as ``failed``, or ``unknown`` when it may have gone; False for others."""
+    delivery = Delivery(notification_id, target)
+    if state_of(delivery) is not State.DEAD_LETTERED:
+        return False
+    after = State.UNKNOWN if delivery.maybe_sent else State.FAILED
+    actions = [
+        Delivery.state.set(after),
+        Delivery.updated_at.set(timestamp(now())),
+        Delivery.expires_at.set(expiry(now())),
+        Delivery.failure.set(Failure.UNKNOWN if delivery.maybe_sent else Failure.PERMANENT),
+        Delivery.error_code.set(DISCARDED),
+        Delivery.error_message.set(reason),
+        happened(State.DEAD_LETTERED, after, actor, {"reason": reason, "code": DISCARDED}),
+    ]
+    return update(delivery, actions, _is(State.DEAD_LETTERED))
+
+
 def no_error(delivery: Delivery) -> list[Action]:
     """Return the actions that forget an earlier attempt's error: the delivery is fine now."""
     return _forget_error() if delivery.failure else []
@@ -158,8 +254,8 @@ def _contended() -> Problem:
     return Problem(409, "too-many-writers", "Others keep changing this; try again", retry_after=1)
 
 
-def _state(delivery: Delivery) -> State:
-    """Return the delivery's state as it is now; one that nobody has touched is queued."""
+def state_of(delivery: Delivery) -> State:
+    """Read the delivery and return its state; one that nobody has touched is queued."""
     try:
         delivery.refresh(consistent_read=True)
     except Delivery.DoesNotExist:
@@ -173,7 +269,7 @@ def _is(state: State) -> Condition:
     return Delivery.state == state
 
 
-def _to(state: State, record: Notification) -> list[Action]:
+def _to(state: State, record: Counted | Notification) -> list[Action]:
     return [
         *counted_under(record.sender, record.accepted, record.category, record.template_code),
         Delivery.state.set(state),

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from carillon.addresses import EmailAddress, PhoneNumber, PushToken
+from carillon.errors import PoisonMessageError
 from carillon.models import (
     Channel,
     ChannelName,
@@ -249,6 +250,19 @@ class Message(BaseModel):
     def lane(self) -> Lane:
         """The lane it travels in."""
         return "urgent" if self.priority >= URGENT else "normal"
+
+
+def read(body: str) -> Message:
+    """Return a queue's message; raises PoisonMessageError, which says what is wrong with it."""
+    try:
+        return Message.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        code = "not-json" if first["type"] == "json_invalid" else "malformed"
+        code += f"-{first['loc'][0]}".replace("_", "-") if first["loc"] else ""
+        reason = f"{where}: {first['msg']}" if where else first["msg"]
+        raise PoisonMessageError(reason, code) from None
 
 
 def canonical_json(value: object) -> bytes:

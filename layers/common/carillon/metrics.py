@@ -38,6 +38,7 @@ HELP = {
     "breaker_opened_total": "Times a circuit breaker opened, failed probes included.",
     "delivery_attempt_duration_seconds": "Time a provider took for an attempt.",
     "unclassified_errors_total": "Answers of a provider that its table does not list.",
+    "deadletters_total": "Queue messages that were given up.",
 }
 
 Labels = tuple[tuple[str, str], ...]
@@ -60,6 +61,11 @@ def _tally() -> _Tally:
 def count(name: str, **labels: str) -> None:
     """Count one more."""
     _add(name, labels, 1, {"total": 1})
+
+
+def gauge(name: str, value: float) -> None:
+    """Tell CloudWatch alone how much there is of something now."""
+    _tally().for_log.setdefault((), {})[name] = [value]
 
 
 def observe(name: str, seconds: float, **labels: str) -> None:

@@ -48,6 +48,8 @@ class Settings:
     email_provider: str = ""
     sms_provider: str = ""
     controls_table: str = ""
+    deadletters_table: str = ""
+    redrives_queue_url: str = ""
     public_url: str = ""
     twilio_base_url: str = ""
     fcm_base_url: str = ""

@@ -1,6 +1,8 @@
 """What is told of a notification: the first answer, where it stands, its events, its content."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +24,7 @@ Summary = Literal[
     "expired",
 ]
 """The state of a notification as a whole."""
+_NOTIFICATION_ID = re.compile(r"ntf_([a-z2-7]{26})[a-z2-7]{6}")
 _ARRIVED = frozenset({State.SENT, State.DELIVERED})
 _WITHHELD = frozenset({State.SUPPRESSED, State.SKIPPED})
 
@@ -166,6 +169,17 @@ def summary(states: Iterable[State]) -> str:
     return routed.pop() if routed in ({State.CANCELLED}, {State.EXPIRED}) else "failed"
 
 
+def recorded(notification_id: str) -> Notification | None:
+    """Return the notification of an id, whosever it is."""
+    match = _NOTIFICATION_ID.fullmatch(notification_id)
+    with suppress(Notification.DoesNotExist):
+        if match:
+            record = Notification.get(match[1], consistent_read=True)
+            # Its key may have lapsed, and stand for another by now.
+            return record if record.notification_id == notification_id else None
+    return None
+
+
 def message_of(record: Notification) -> Message:
     """Return the message that was recorded."""
     return Message.model_validate_json(record.message)
@@ -246,6 +260,7 @@ def _delivery(target: str, address: str | None, item: Delivery | None) -> Delive
         target=target,
         to=address,
         status=State(item.state),
+        reason=_reason(item),
         attempts=int(item.attempts),
         provider=item.provider,
         provider_message_id=item.provider_message_id,
@@ -253,6 +268,14 @@ def _delivery(target: str, address: str | None, item: Delivery | None) -> Delive
         error=_error(item),
         updated_at=item.updated_at,
     )
+
+
+def _reason(item: Delivery) -> str | None:
+    """Return why it came into its state, when whoever brought it there said so."""
+    if item.reason:
+        return str(item.reason)
+    lines = history(item)
+    return lines[-1].data.get("reason") if lines and lines[-1].after == item.state else None
 
 
 def _error(item: Delivery) -> DeliveryError | None:

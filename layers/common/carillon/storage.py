@@ -104,6 +104,11 @@ def saving(item: Item, condition: Condition | None = None) -> Step:
     return lambda transaction: transaction.save(item, condition=condition)
 
 
+def updating(item: Item, actions: Sequence[Action], condition: Condition) -> Step:
+    """Step: change the stored item where the condition holds."""
+    return lambda transaction: transaction.update(item, list(actions), condition=condition)
+
+
 def deleting(item: Item, condition: Condition | None = None) -> Step:
     """Step: delete the item: the version that was read, unless a condition is given."""
     return lambda transaction: transaction.delete(

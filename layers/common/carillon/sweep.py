@@ -152,7 +152,10 @@ def _give_up(channel: Channel, record: Notification) -> None:
     sqs().send_message(
         QueueUrl=queues.of(channel).dead,
         MessageBody=record.message,
-        MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
+        MessageAttributes={
+            "reason": {"DataType": "String", "StringValue": reason},
+            "code": {"DataType": "String", "StringValue": "stuck"},
+        },
     )
 
 

@@ -1,0 +1,152 @@
+"""Operations: dead letters, sent again or put away; and switches that stop what must stop."""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
+
+from carillon import clearing, http, triage
+from carillon.identity import Scope
+from carillon.models import Answer, ChannelName, Moment, Name, Page
+from carillon.triage import (
+    Code,
+    DiscardRequest,
+    Fingerprint,
+    LetterFilter,
+    NotificationId,
+    RedriveRequest,
+)
+
+app = http.api()
+Limit = Annotated[int, Query(ge=1, le=100)]
+Cursor = Annotated[str | None, Query(max_length=512)]
+InChannel = Annotated[ChannelName | None, Query()]
+WithCode = Annotated[Code | None, Query()]
+OfTemplate = Annotated[Name | None, Query()]
+OfKind = Annotated[Fingerprint | None, Query()]
+OfNotification = Annotated[NotificationId | None, Query()]
+Since = Annotated[Moment | None, Query()]
+Until = Annotated[Moment | None, Query()]
+
+READ_REFUSALS = (400, 401, 403, 503)
+WRITE_REFUSALS = (400, 401, 403, 409, 413, 415, 422, 503)
+
+
+@app.get(
+    "/api/v1/ops/dlq",
+    summary="Dead letters, newest first",
+    tags=["Operations"],
+    responses=http.responses(Page[triage.LetterOut], *READ_REFUSALS),
+)
+def read_letters(  # noqa: PLR0913, PLR0917 - one for each query parameter
+    channel: InChannel = None,
+    code: WithCode = None,
+    template: OfTemplate = None,
+    fingerprint: OfKind = None,
+    notification_id: OfNotification = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+) -> Response[Page[triage.LetterOut]]:
+    """Return a page of the messages that were given up and stand, without their text.
+
+    A page may be short and still lead on: one request looks at no more than 500 letters.
+    """
+    caller = http.caller(app, Scope.OPS)
+    wanted = LetterFilter.model_construct(
+        channel=channel,
+        code=code,
+        template=template,
+        fingerprint=fingerprint,
+        notification_id=notification_id,
+        since=since,
+        until=until,
+    )
+    found = triage.page(caller.tenant, wanted, limit, cursor)
+    listed = [triage.out(letter) for letter in found.letters]
+    return http.page(app, listed, "Dead letters found", limit=limit, cursor=found.next_cursor)
+
+
+@app.get(
+    "/api/v1/ops/dlq/groups",
+    summary="Dead letters by what they have in common",
+    tags=["Operations"],
+    responses=http.responses(Answer[triage.GroupsOut], *READ_REFUSALS),
+)
+def read_groups(
+    channel: InChannel = None,
+    code: WithCode = None,
+    template: OfTemplate = None,
+    since: Since = None,
+    until: Until = None,
+) -> Response[Answer[triage.GroupsOut]]:
+    """Count what stands by channel, error and template, the largest group first."""
+    caller = http.caller(app, Scope.OPS)
+    wanted = LetterFilter.model_construct(
+        channel=channel, code=code, template=template, since=since, until=until
+    )
+    return http.answer(app, triage.groups(caller.tenant, wanted), "Dead letters grouped")
+
+
+@app.post(
+    "/api/v1/ops/dlq/redrive",
+    status_code=202,
+    summary="Send dead letters again",
+    tags=["Operations"],
+    responses=http.responses(Answer[clearing.JobOut], *WRITE_REFUSALS, status=202)
+    | http.responses(Answer[clearing.JobOut]),
+)
+def redrive(
+    request: Annotated[RedriveRequest, Body()],
+) -> Response[Answer[clearing.JobOut]]:
+    """Begin a job that puts each letter back into its queue; a dry run only counts them.
+
+    What has been sent meanwhile is not sent again.
+    """
+    return _clear(request)
+
+
+@app.post(
+    "/api/v1/ops/dlq/discard",
+    status_code=202,
+    summary="Put dead letters away",
+    tags=["Operations"],
+    responses=http.responses(Answer[clearing.JobOut], *WRITE_REFUSALS, status=202)
+    | http.responses(Answer[clearing.JobOut]),
+)
+def discard(
+    request: Annotated[DiscardRequest, Body()],
+) -> Response[Answer[clearing.JobOut]]:
+    """Begin a job that ends each letter's deliveries for good; a dry run only counts them."""
+    return _clear(request)
+
+
+def _clear(request: RedriveRequest | DiscardRequest) -> Response[Answer[clearing.JobOut]]:
+    caller = http.caller(app, Scope.OPS)
+    if request.dry_run:
+        return http.answer(app, clearing.dry(caller, request), "Nothing was done: a dry run")
+    job = clearing.begin(caller, request)
+    return http.answer(
+        app,
+        clearing.told(job),
+        "Begun",
+        status=202,
+        headers={"Location": http.location(app, f"/api/v1/ops/dlq/jobs/{job.job_id}")},
+    )
+
+
+@app.get(
+    "/api/v1/ops/dlq/jobs/<job_id>",
+    summary="How far a redrive or a discard is",
+    tags=["Operations"],
+    responses=http.responses(Answer[clearing.JobOut], *READ_REFUSALS, 404),
+)
+def read_job(job_id: Annotated[str, Path(max_length=64)]) -> Response[Answer[clearing.JobOut]]:
+    """Return the job; what fits its filter and was given up since is not its business."""
+    caller = http.caller(app, Scope.OPS)
+    job = clearing.find(caller.tenant, job_id)
+    return http.answer(app, clearing.told(job), "Job found")
+
+
+lambda_handler = http.handler(app)
