@@ -42,6 +42,7 @@ TAGS = {
     "Clients": "Applications that send, and their keys.",
     "Auth": "Users' own accounts and tokens.",
     "Analytics": "What became of deliveries, in numbers.",
+    "Operations": "What was given up, and what is to stop.",
     "Health": "Whether it lives, what it counted.",
     "Source systems' routes": "What came before, as it was: each stands for a route of ours.",
 }

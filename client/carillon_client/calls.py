@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -57,6 +58,11 @@ class Call(Generic[T]):
 def given(**values: Any) -> Json:
     """Return the values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def instant(when: datetime | None) -> str | None:
+    """Return a time as the API reads it; a naive one is local, as datetime has it."""
+    return when.astimezone().isoformat() if when else None
 
 
 def matching(etag: str | None) -> dict[str, str]:

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 from carillon_client.access import Access
 from carillon_client.analytics import Analytics
 from carillon_client.errors import NotEnded
-from carillon_client.models import NotificationStatus
+from carillon_client.models import DeadLetterJob, NotificationStatus
 from carillon_client.notifications import Notifications
+from carillon_client.operations import Operators
 from carillon_client.retries import polls
 from carillon_client.sessions import Sessions
 from carillon_client.templates import Templates
@@ -16,7 +17,7 @@ from carillon_client.users import Users
 WAIT = 60.0
 
 
-class Operations(Notifications, Users, Templates, Access, Sessions, Analytics):
+class Operations(Notifications, Users, Templates, Access, Sessions, Analytics, Operators):
     """All that either client can ask for."""
 
 
@@ -47,6 +48,16 @@ class Carillon(Operations, Sync):
         """Return the notification when every delivery ended; raises NotEnded."""
         return list(self.watch(notification_id, timeout))[-1]
 
+    def watch_job(self, job_id: str, timeout: float = WAIT) -> Iterator[DeadLetterJob]:
+        """Yield how far a redrive or a discard is until it ended; raises NotEnded."""
+        for pause in polls(timeout):
+            job = self.dead_letter_job(job_id)
+            yield job
+            if job.ended:
+                return
+            self._sleep(pause)
+        raise NotEnded(job)
+
 
 class AsyncCarillon(Operations, Async):
     """The same for asyncio: methods are awaited, lists iterated with ``async for``."""
@@ -72,3 +83,17 @@ class AsyncCarillon(Operations, Async):
     ) -> NotificationStatus:
         """Return the notification when every delivery ended; raises NotEnded."""
         return [status async for status in self.watch(notification_id, timeout)][-1]
+
+    async def watch_job(
+        self,
+        job_id: str,
+        timeout: float = WAIT,  # noqa: ASYNC109 - as Carillon.watch_job
+    ) -> AsyncIterator[DeadLetterJob]:
+        """Yield how far a redrive or a discard is until it ended; raises NotEnded."""
+        for pause in polls(timeout):
+            job = await self.dead_letter_job(job_id)
+            yield job
+            if job.ended:
+                return
+            await self._sleep(pause)
+        raise NotEnded(job)

@@ -18,7 +18,7 @@ CarillonError
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from carillon_client.models import NotificationStatus
+from carillon_client.models import DeadLetterJob, NotificationStatus
 
 
 class CarillonError(Exception):
@@ -38,11 +38,11 @@ class UnreadableAnswer(CarillonError):
 
 
 class NotEnded(CarillonError):
-    """Some delivery has still not ended; ``latest`` is the last state seen."""
+    """Some delivery, or a job, has still not ended; ``latest`` is the last state seen."""
 
-    def __init__(self, latest: NotificationStatus) -> None:
-        text = f"{latest.notification_id} is still {latest.status}"
-        super().__init__(text)
+    def __init__(self, latest: NotificationStatus | DeadLetterJob) -> None:
+        name = latest.job_id if isinstance(latest, DeadLetterJob) else latest.notification_id
+        super().__init__(f"{name} is still {latest.status}")
         self.latest = latest
 
 

@@ -300,6 +300,69 @@ class DeliveryReport(Model):
     totals: DeliveryCount
 
 
+# --- operations -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter(Model):
+    """A message that was given up; ``targets`` names its deliveries."""
+
+    letter_id: str
+    channel: str
+    code: str
+    reason: str
+    attempts: int
+    receives: int
+    fingerprint: str
+    parked_at: datetime
+    targets: list[str] = field(default_factory=list)
+    template_code: str | None = None
+    notification_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterGroup(Model):
+    """Dead letters given up for the same reason; ``sample`` is the newest."""
+
+    fingerprint: str
+    channel: str
+    code: str
+    count: int
+    oldest: datetime
+    newest: datetime
+    sample: DeadLetter
+    template_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterGroups(Model):
+    """The groups, the largest first; not ``complete`` when there is more than was counted."""
+
+    letters: int
+    complete: bool
+    groups: list[DeadLetterGroup]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterJob(Model):
+    """How far a redrive or a discard is; a dry run has no ``job_id``."""
+
+    kind: str
+    status: str
+    total: int
+    done: int
+    failed: int
+    job_id: str | None = None
+    rate_per_second: int | None = None
+    requested_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.status == "done"
+
+
 # --- users ----------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ParamSpec
 
-from carillon_client.calls import Call, Slice, accepted, given, keyed, one, page
+from carillon_client.calls import Call, Slice, accepted, given, instant, keyed, one, page
 from carillon_client.models import (
     Accepted,
     Batch,
@@ -61,7 +61,7 @@ def _send(  # noqa: PLR0913 - a notification has that many fields
         category=category,
         priority=priority,
         metadata=metadata,
-        expires_at=_moment(expires_at),
+        expires_at=instant(expires_at),
         on_opt_out=on_opt_out,
         dedupe=dedupe,
     )
@@ -131,9 +131,9 @@ def _search(  # noqa: PLR0913 - what can be asked for
         category=category,
         channel=channel,
         status=status,
-        to_time=_moment(until),
+        to_time=instant(until),
         limit=limit,
-        **{"from": _moment(since)},
+        **{"from": instant(since)},
     )
     return Call("GET", NOTIFICATIONS, page(Listed), query=query)
 
@@ -167,11 +167,6 @@ def _cancel(notification_id: str, *, reason: str | None = None) -> Call[Notifica
 
 def _names(notification_id: str) -> dict[str, str]:
     return {"notification_id": notification_id}
-
-
-def _moment(when: datetime | None) -> str | None:
-    """Return a time as the API reads it; a naive one is local, as datetime has it."""
-    return when.astimezone().isoformat() if when else None
 
 
 class Notifications:

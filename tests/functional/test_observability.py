@@ -14,6 +14,7 @@ from carillon.errors import Failure, ProviderError
 from carillon.models import Channel, State
 from functions.authorizer import handler as authorizer
 from functions.channels.inapp import handler as inapp
+from functions.deadletters import handler as deadletters
 
 Json = dict[str, Any]
 Series = tuple[str, str, frozenset[str]]
@@ -109,6 +110,7 @@ def told(send, prepared, sample, context, capsys, monkeypatch) -> set[Series]:
     }
     inapp.lambda_handler({"Records": [record]}, context)
     breaker.way("ses").failed(ProviderError(Failure.CONFIG, "credentials", "no"))
+    deadletters.lambda_handler(sample("deadletters-batch"), context)
     metrics.count("swept_total")
     metrics.end()
 
@@ -148,7 +150,7 @@ def dimensions(metric: Json) -> frozenset[str]:
 
 def test_g14_the_dashboard_shows_every_metric_of_ours(told) -> None:
     names = {name for namespace, name, _ in shown() if namespace == "Carillon"}
-    assert names == {*metrics.HELP, "authorizer_failures_total"}
+    assert names == {*metrics.HELP, "authorizer_failures_total", "deadletters_standing"}
     assert names == {name for _, name, _ in told}
 
 

@@ -94,12 +94,12 @@ def read_groups(
     status_code=202,
     summary="Send dead letters again",
     tags=["Operations"],
-    responses=http.responses(Answer[clearing.JobOut], *WRITE_REFUSALS, status=202)
-    | http.responses(Answer[clearing.JobOut]),
+    responses=http.responses(Answer[clearing.LetterJobOut], *WRITE_REFUSALS, status=202)
+    | http.responses(Answer[clearing.LetterJobOut]),
 )
 def redrive(
     request: Annotated[RedriveRequest, Body()],
-) -> Response[Answer[clearing.JobOut]]:
+) -> Response[Answer[clearing.LetterJobOut]]:
     """Begin a job that puts each letter back into its queue; a dry run only counts them.
 
     What has been sent meanwhile is not sent again.
@@ -112,17 +112,17 @@ def redrive(
     status_code=202,
     summary="Put dead letters away",
     tags=["Operations"],
-    responses=http.responses(Answer[clearing.JobOut], *WRITE_REFUSALS, status=202)
-    | http.responses(Answer[clearing.JobOut]),
+    responses=http.responses(Answer[clearing.LetterJobOut], *WRITE_REFUSALS, status=202)
+    | http.responses(Answer[clearing.LetterJobOut]),
 )
 def discard(
     request: Annotated[DiscardRequest, Body()],
-) -> Response[Answer[clearing.JobOut]]:
+) -> Response[Answer[clearing.LetterJobOut]]:
     """Begin a job that ends each letter's deliveries for good; a dry run only counts them."""
     return _clear(request)
 
 
-def _clear(request: RedriveRequest | DiscardRequest) -> Response[Answer[clearing.JobOut]]:
+def _clear(request: RedriveRequest | DiscardRequest) -> Response[Answer[clearing.LetterJobOut]]:
     caller = http.caller(app, Scope.OPS)
     if request.dry_run:
         return http.answer(app, clearing.dry(caller, request), "Nothing was done: a dry run")
@@ -140,9 +140,11 @@ def _clear(request: RedriveRequest | DiscardRequest) -> Response[Answer[clearing
     "/api/v1/ops/dlq/jobs/<job_id>",
     summary="How far a redrive or a discard is",
     tags=["Operations"],
-    responses=http.responses(Answer[clearing.JobOut], *READ_REFUSALS, 404),
+    responses=http.responses(Answer[clearing.LetterJobOut], *READ_REFUSALS, 404),
 )
-def read_job(job_id: Annotated[str, Path(max_length=64)]) -> Response[Answer[clearing.JobOut]]:
+def read_job(
+    job_id: Annotated[str, Path(max_length=64)],
+) -> Response[Answer[clearing.LetterJobOut]]:
     """Return the job; what fits its filter and was given up since is not its business."""
     caller = http.caller(app, Scope.OPS)
     job = clearing.find(caller.tenant, job_id)

@@ -17,16 +17,17 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict
 
-from carillon import letters, queues, triage
+from carillon import legs, letters, messages, queues, triage
 from carillon.aws import sqs
-from carillon.errors import not_found, too_many_writers
+from carillon.errors import PoisonMessageError, not_found, too_many_writers
 from carillon.identity import Caller
-from carillon.ledger import lay_back, put_away, take_up
+from carillon.ledger import lay_back, put_away, state_of, take_up
 from carillon.letters import Letter, LetterJob, LetterState
 from carillon.log import logger
 from carillon.models import Channel, now, timestamp
 from carillon.settings import settings
 from carillon.storage import transact, updating
+from carillon.tables import Delivery
 from carillon.triage import DiscardRequest, LetterFilter, RedriveRequest
 
 WINDOW = 10
@@ -50,7 +51,7 @@ class Kind(StrEnum):
     DISCARD = "discard"
 
 
-class JobState(StrEnum):
+class Progress(StrEnum):
     """Where a job stands."""
 
     PENDING = "pending"
@@ -68,12 +69,12 @@ class Task(BaseModel):
     job_id: str
 
 
-class JobOut(BaseModel):
+class LetterJobOut(BaseModel):
     """How far a job is. ``failed`` letters stand as before; SQS does not take them."""
 
     job_id: str | None
     kind: Kind
-    status: JobState
+    status: Progress
     total: int
     done: int
     failed: int
@@ -87,12 +88,12 @@ def count(caller: Caller, wanted: LetterFilter) -> int:
     return sum(1 for _ in triage.standing(caller.tenant, wanted))
 
 
-def dry(caller: Caller, request: RedriveRequest | DiscardRequest) -> JobOut:
+def dry(caller: Caller, request: RedriveRequest | DiscardRequest) -> LetterJobOut:
     """Return what a job would have to do; nothing is written."""
-    return JobOut(
+    return LetterJobOut(
         job_id=None,
         kind=_kind(request),
-        status=JobState.PENDING,
+        status=Progress.PENDING,
         total=count(caller, request.filter),
         done=0,
         failed=0,
@@ -114,7 +115,7 @@ def begin(caller: Caller, request: RedriveRequest | DiscardRequest) -> LetterJob
         rate_per_second=_rate(request) or 0,
         note=request.reason if isinstance(request, DiscardRequest) else None,
         actor=caller.client_id,
-        state=JobState.PENDING,
+        state=Progress.PENDING,
         total=count(caller, request.filter),
         requested_at=timestamp(moment),
         queued_at=timestamp(moment),
@@ -155,19 +156,19 @@ def find(tenant: str, job_id: str) -> LetterJob:
     except LetterJob.DoesNotExist:
         raise not_found("job", "path:job_id") from None
     waited = now() - datetime.fromisoformat(job.queued_at)
-    if job.state == JobState.PENDING and waited > LOST_AFTER:
-        same = (LetterJob.queued_at == job.queued_at) & (LetterJob.state == JobState.PENDING)
+    if job.state == Progress.PENDING and waited > LOST_AFTER:
+        same = (LetterJob.queued_at == job.queued_at) & (LetterJob.state == Progress.PENDING)
         if job.amend([LetterJob.queued_at.set(timestamp(now()))], same):
             enqueue(Task(tenant=tenant, job_id=job_id))
     return job
 
 
-def told(job: LetterJob) -> JobOut:
+def told(job: LetterJob) -> LetterJobOut:
     """Return what is told of a job."""
-    return JobOut(
+    return LetterJobOut(
         job_id=job.job_id,
         kind=Kind(job.kind),
-        status=JobState(job.state),
+        status=Progress(job.state),
         total=int(job.total),
         done=int(job.done),
         failed=int(job.failed),
@@ -208,13 +209,13 @@ def _begun(task: Task) -> LetterJob | None:
         job = LetterJob.get(*_key(task.tenant, task.job_id), consistent_read=True)
     except LetterJob.DoesNotExist:
         return None
-    if job.state == JobState.PENDING:
+    if job.state == Progress.PENDING:
         started = [
-            LetterJob.state.set(JobState.RUNNING),
+            LetterJob.state.set(Progress.RUNNING),
             LetterJob.started_at.set(timestamp(now())),
         ]
-        job.amend(started, LetterJob.state == JobState.PENDING)
-    return job if job.state != JobState.DONE else None
+        job.amend(started, LetterJob.state == Progress.PENDING)
+    return job if job.state != Progress.DONE else None
 
 
 def _step(job: LetterJob, remaining: Callable[[], float]) -> float | None:
@@ -251,12 +252,27 @@ def _clear(listed: Letter, job: LetterJob, place: int) -> Outcome:
     if job.kind == Kind.DISCARD:
         for target in letter.targets:
             put_away(letter.about, target, job.actor, str(job.note))
+        _pass_on(letter)
         return _write(letter, job, LetterState.DISCARDED)
     for target in letter.targets:
         take_up(letter.about, target, job.actor, {"letter": letter.letter_id})
     if not _send(letter, place // int(job.rate_per_second)):
         return _give_back(letter, job)
     return _write(letter, job, LetterState.REDRIVEN)
+
+
+def _pass_on(letter: Letter) -> None:
+    """Begin the next channel's turn, where they take turns and this one has surely missed."""
+    try:
+        message = messages.read(letter.text)
+    except PoisonMessageError:
+        return
+    channel = Channel(letter.channel)
+    if message.fallback_after is None or channel not in message.targets:
+        return
+    targets = legs.targets_of(message, channel)
+    if legs.missed(state_of(Delivery(letter.about, target)) for target in targets):
+        legs.pass_on(message, channel)
 
 
 def _claim(listed: Letter, job: LetterJob) -> Letter | Outcome:
@@ -337,9 +353,9 @@ def _end(job: LetterJob) -> None:
     """Record that all is done: some of what was counted at first may have gone otherwise."""
     job.refresh(consistent_read=True)
     ended = [
-        LetterJob.state.set(JobState.DONE),
+        LetterJob.state.set(Progress.DONE),
         LetterJob.ended_at.set(timestamp(now())),
         LetterJob.total.set(int(job.done) + int(job.failed)),
     ]
-    if job.amend(ended, LetterJob.state == JobState.RUNNING):
+    if job.amend(ended, LetterJob.state == Progress.RUNNING):
         logger().warning("dead letters cleared", extra=told(job).model_dump(mode="json"))

@@ -231,6 +231,17 @@ def test_f13_a_discarded_letter_has_failed_with_the_operator_s_reason(
     assert not any("body" in item for item in prepared.items("DeadLettersTable"))
 
 
+def test_e12_the_next_channel_s_turn_begins_when_a_letter_is_put_away(
+    bury, exhausted, order, clear, prepared, deliver
+) -> None:
+    record = exhausted({"channels": ["email", "sms"], "routing": "fallback"})
+    bury("email", record)
+    assert prepared.published("sms") == []
+    order("discard", {"filter": {}, "reason": "no such mailbox"})
+    assert clear() == []
+    assert len(deliver("sms").calls) == 1
+
+
 def test_f13_a_discarded_letter_is_not_sent_again(bury, exhausted, order, clear, deliver) -> None:
     bury("email", exhausted())
     order("discard", {"filter": {}, "reason": "old"})

@@ -1,0 +1,107 @@
+"""What operators do: dead letters, found, sent again and put away."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from carillon_client.calls import Call, Slice, given, instant, keyed, one, page
+from carillon_client.models import DeadLetter, DeadLetterGroups, DeadLetterJob
+from carillon_client.transport import Listing, Operation
+
+LETTERS = "/ops/dlq"
+
+
+def _dead_letters(  # noqa: PLR0913 - what can be asked for
+    *,
+    channel: str | None = None,
+    code: str | None = None,
+    template: str | None = None,
+    fingerprint: str | None = None,
+    notification_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int | None = None,
+) -> Call[Slice[DeadLetter]]:
+    """Iterate over the messages that were given up, newest first; ``limit`` is a page's size."""
+    query = given(
+        channel=channel,
+        code=code,
+        template=template,
+        fingerprint=fingerprint,
+        notification_id=notification_id,
+        since=instant(since),
+        until=instant(until),
+        limit=limit,
+    )
+    return Call("GET", LETTERS, page(DeadLetter), query=query)
+
+
+def _dead_letter_groups(
+    *,
+    channel: str | None = None,
+    code: str | None = None,
+    template: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Call[DeadLetterGroups]:
+    """Count what was given up by channel, error and template, the largest group first."""
+    query = given(
+        channel=channel,
+        code=code,
+        template=template,
+        since=instant(since),
+        until=instant(until),
+    )
+    return Call("GET", f"{LETTERS}/groups", one(DeadLetterGroups), query=query)
+
+
+def _redrive(
+    letters: Mapping[str, Any],
+    *,
+    rate_per_second: int | None = None,
+    dry_run: bool | None = None,
+    idempotency_key: str | None = None,
+) -> Call[DeadLetterJob]:
+    """Send the dead letters that fit a filter again; with ``dry_run`` only count them.
+
+    The filter takes what ``dead_letters`` takes; an empty one fits all.
+    """
+    body = given(filter=_filter(letters), rate_per_second=rate_per_second, dry_run=dry_run)
+    headers = keyed(idempotency_key)
+    return Call("POST", f"{LETTERS}/redrive", one(DeadLetterJob), body=body, headers=headers)
+
+
+def _discard(
+    letters: Mapping[str, Any],
+    *,
+    reason: str,
+    dry_run: bool | None = None,
+    idempotency_key: str | None = None,
+) -> Call[DeadLetterJob]:
+    """Put away the dead letters that fit a filter, for good; with ``dry_run`` only count them."""
+    body = given(filter=_filter(letters), reason=reason, dry_run=dry_run)
+    headers = keyed(idempotency_key)
+    return Call("POST", f"{LETTERS}/discard", one(DeadLetterJob), body=body, headers=headers)
+
+
+def _dead_letter_job(job_id: str) -> Call[DeadLetterJob]:
+    """Return how far a redrive or a discard is."""
+    return Call("GET", f"{LETTERS}/jobs/{{job_id}}", one(DeadLetterJob), {"job_id": job_id})
+
+
+def _filter(letters: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: instant(value) if isinstance(value, datetime) else value
+        for name, value in letters.items()
+        if value is not None
+    }
+
+
+class Operators:
+    """What takes the scope ``ops``."""
+
+    dead_letters = Listing(_dead_letters)
+    dead_letter_groups = Operation(_dead_letter_groups)
+    redrive = Operation(_redrive)
+    discard = Operation(_discard)
+    dead_letter_job = Operation(_dead_letter_job)
