@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -22,7 +22,7 @@ from providers import Provider, Send
 from carillon import relay
 from carillon.delivery import consumer
 from carillon.identity import APPLICATION
-from carillon.models import Channel
+from carillon.models import Channel, now
 from carillon.settings import settings
 from infra import rotate_jwt_key
 
@@ -406,6 +406,7 @@ def here(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
 
 
 Deliver = Callable[..., Provider]
+BATCH = "batchItemFailures"
 
 
 @pytest.fixture
@@ -429,10 +430,20 @@ def deliver(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, context: Context) -> 
             }
             for message in cloud.published(channel)
         ]
-        answer = consumer(Channel(channel), {"fake": provider})({"Records": records}, context)
-        if answer["batchItemFailures"]:
+        work = consumer(Channel(channel), {f"fake-{channel}": provider})
+        again = {each["itemIdentifier"] for each in work({"Records": records}, context)[BATCH]}
+        for record in records:  # as the event source mapping does
+            if record["messageId"] not in again:
+                cloud.sqs.delete_message(
+                    QueueUrl=cloud.queues[channel], ReceiptHandle=record["receiptHandle"]
+                )
+        if again:
+            held = time_machine.coordinates_stack
+            clock = (
+                held[-1] if held else clocks.enter_context(time_machine.travel(now(), tick=True))
+            )
             clock.shift(1000)
         return provider
 
-    with time_machine.travel(datetime.now(UTC), tick=True) as clock:
+    with ExitStack() as clocks:
         yield work

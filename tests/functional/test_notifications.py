@@ -102,7 +102,17 @@ def test_a9_a_priority_is_a_number_or_a_word_or_in_the_metadata(
     post, prepared, said, priority
 ) -> None:
     post({"user_id": "ada", "channels": ["email"], "message": "Hello"} | said)
-    assert message(prepared, "email").priority == priority
+    (told,) = [
+        each for urgent in (False, True) for each in prepared.published("email", urgent=urgent)
+    ]
+    assert json.loads(told["Body"])["priority"] == priority
+
+
+@pytest.mark.parametrize(("priority", "urgent"), [(1, False), (7, False), (8, True), (10, True)])
+def test_e16_what_is_urgent_takes_a_lane_of_its_own(post, prepared, priority, urgent) -> None:
+    post({"user_id": "ada", "channels": ["sms"], "message": "Hello", "priority": priority})
+    assert len(prepared.published("sms", urgent=urgent)) == 1
+    assert not prepared.published("sms", urgent=not urgent)
 
 
 def test_a10_metadata_comes_back_as_it_was_given(post, ask) -> None:

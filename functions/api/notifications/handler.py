@@ -221,6 +221,8 @@ def report(
         if not ledger.report(record, target, heard):
             text = f"{target} is in a state that {request.status} does not follow"
             raise Problem(409, "illegal-transition", text, faults=[Fault("#/status", text)])
+    if record.fallback and heard.state is State.FAILED:
+        intake.go_on(record)
     return http.answer(app, status.full(record), "Status recorded")
 
 

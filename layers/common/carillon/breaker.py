@@ -44,10 +44,11 @@ class Gate:
     part: str
     wait: float = 0.0
     due: Control | None = None
+    since: int = 0  # when the probe was due, by which it is taken once
 
     def enter(self) -> bool:
         """Take the probe where one is due; False when another worker was quicker."""
-        return self.due is None or _take_probe(self.due)
+        return self.due is None or _take_probe(self.due, self.since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,9 @@ def _gate(part: str) -> Gate:
     item = controls.known().breaker(part)
     if item is None:
         return Gate(part)
-    wait = float(item.probe_at or 0) - time.time()
-    return Gate(part, wait=wait) if wait > 0 else Gate(part, due=item)
+    since = int(item.probe_at or 0)
+    wait = since - time.time()
+    return Gate(part, wait=wait) if wait > 0 else Gate(part, due=item, since=since)
 
 
 def _succeeded(gate: Gate) -> None:
@@ -161,11 +163,12 @@ def _patience(failures: int, error: ProviderError) -> float:
     return max(doubled, min(error.retry_after or 0.0, MOST_OPEN_SECONDS))
 
 
-def _take_probe(item: Control) -> bool:
+def _take_probe(item: Control, since: int) -> bool:
     probe_at = int(time.time()) + PROBE_SECONDS
-    taken = item.amend([Control.probe_at.set(probe_at)], Control.probe_at == item.probe_at)
-    item.probe_at = probe_at
-    if not taken:
+    taken = item.amend([Control.probe_at.set(probe_at)], Control.probe_at == since)
+    if taken:
+        item.probe_at = probe_at
+    else:
         controls.forget()
     return taken
 

@@ -35,7 +35,8 @@ class Entry:
     @property
     def status(self) -> str:
         """The notification's state."""
-        return summary(each.state for each in self.standings)
+        states = (each.state for each in self.standings)
+        return summary(states, one_is_enough=bool(self.record.fallback))
 
     @property
     def accepted_at(self) -> str:

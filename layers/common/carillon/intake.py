@@ -27,7 +27,7 @@ from carillon.messages import (
     target_of,
 )
 from carillon.models import Channel, State, now, timestamp
-from carillon.publishing import PublishError, as_body, publish
+from carillon.publishing import PublishError, as_body
 from carillon.recipients import Recipient, Routing, resolve, route
 from carillon.rendering import inline_content
 from carillon.settings import settings
@@ -114,6 +114,7 @@ def _record(decision: Decision, place: str, digest: bytes, request_id: str) -> N
         request_id=request_id,
         message=body,
         withheld=withheld or None,
+        fallback=True if message.fallback_after else None,
         idempotent_until=int(now().timestamp()) + settings().idempotency_ttl_seconds,
         expires_at=expiry(now()),
     )
@@ -153,18 +154,23 @@ def _replay(stored: Notification, digest: bytes) -> Accepted:
             faults=[Fault("header:Idempotency-Key", "belongs to another request")],
         )
     metrics.count("idempotency_hits_total")
-    message = message_of(stored)
-    states = {target: State(each.state) for target, each in deliveries_of(stored).items()}
     # The first publish may have been lost; a claim makes a second one harmless.
-    _publish(stored, message, legs.due(message, states))
+    go_on(stored)
     return Accepted(stored, replayed=True)
+
+
+def go_on(record: Notification) -> None:
+    """Publish to the channels whose turn it is and that nobody has touched; raises Problem."""
+    message = message_of(record)
+    states = {target: State(each.state) for target, each in deliveries_of(record).items()}
+    _publish(record, message, legs.due(message, states))
 
 
 def _publish(record: Notification, message: Message, channels: set[Channel]) -> None:
     if not channels:
         return
     try:
-        publish(message, channels, record.message)
+        legs.begin(message, channels, record.message)
     except PublishError as error:
         raise Problem(
             503,

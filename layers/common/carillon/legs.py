@@ -56,11 +56,21 @@ def following(message: Message, channel: Channel) -> Channel | None:
     return next(iter(row[row.index(channel) + 1 :]), None)
 
 
+def begin(message: Message, channels: set[Channel], body: str | None = None) -> None:
+    """Publish to channels whose turn it is; raises PublishError. A claim makes repeats harmless.
+
+    ``body`` is the message as it was recorded.
+    """
+    if message.fallback_after and channels != first(message):
+        message, body = message.model_copy(update={"routed_at": timestamp(now())}), None
+    publish(message, channels, body)
+
+
 def pass_on(message: Message, channel: Channel) -> None:
-    """Begin the turn of the channel after; raises PublishError. A claim makes repeats harmless."""
+    """Begin the turn of the channel after this one, if there is one; raises PublishError."""
     after = following(message, channel)
     if after:
-        publish(message.model_copy(update={"routed_at": timestamp(now())}), [after])
+        begin(message, {after})
 
 
 def time_left(message: Message, channel: Channel) -> float | None:

@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from carillon import legs
 from carillon.ledger import history
 from carillon.messages import Message, channel_of, target_of
 from carillon.models import OPEN_STATES, Channel, State
@@ -26,6 +29,7 @@ Summary = Literal[
 """The state of a notification as a whole."""
 _NOTIFICATION_ID = re.compile(r"ntf_([a-z2-7]{26})[a-z2-7]{6}")
 _ARRIVED = frozenset({State.SENT, State.DELIVERED})
+_UNDECIDED = OPEN_STATES | {State.DEAD_LETTERED}
 _WITHHELD = frozenset({State.SUPPRESSED, State.SKIPPED})
 
 
@@ -147,7 +151,21 @@ def standings(record: Notification, made: Mapping[str, Delivery]) -> list[Standi
         Standing(target, State(made[target].state) if target in made else State.QUEUED)
         for target in record.targets
     ]
-    return routed + _withheld(record)
+    return (_in_turn(routed) if record.fallback else routed) + _withheld(record)
+
+
+def _in_turn(routed: Iterable[Standing]) -> list[Standing]:
+    """Return the standings of channels that take turns: after one that arrived none is needed."""
+    told: list[Standing] = []
+    needed = True
+    for _, group in groupby(routed, key=attrgetter("channel")):
+        row = list(group)
+        told += (
+            row if needed else [Standing(each.target, State.SKIPPED, "not-needed") for each in row]
+        )
+        states = {each.state for each in row}
+        needed = needed and (bool(states & _UNDECIDED) or legs.missed(states))
+    return told
 
 
 def _withheld(record: Notification) -> list[Standing]:
@@ -155,14 +173,17 @@ def _withheld(record: Notification) -> list[Standing]:
     return [Standing(name, State(state), reason) for name, (state, reason) in kept.items()]
 
 
-def summary(states: Iterable[State]) -> str:
-    """Return the notification's state from those of its deliveries (docs/guarantees.md)."""
+def summary(states: Iterable[State], *, one_is_enough: bool = False) -> str:
+    """Return the notification's state from those of its deliveries (docs/guarantees.md).
+
+    ``one_is_enough`` where the channels take turns.
+    """
     routed = set(states) - _WITHHELD
     if not routed:
         return "suppressed"
     if routed & OPEN_STATES:
         return "accepted" if routed == {State.QUEUED} else "processing"
-    if routed <= _ARRIVED:
+    if routed <= _ARRIVED or (one_is_enough and routed & _ARRIVED):
         return "completed"
     if routed & _ARRIVED:
         return "partially_failed"
@@ -225,17 +246,13 @@ def full(record: Notification) -> NotificationStatus:
         for address in each
     }
     deliveries = [
-        _delivery(target, addresses.get(target), made.get(target)) for target in record.targets
-    ] + [
-        DeliveryStatus(
-            channel=each.channel, target=each.target, to=None, status=each.state, reason=each.reason
-        )
-        for each in _withheld(record)
+        _delivery(each, addresses.get(each.target), made.get(each.target))
+        for each in standings(record, made)
     ]
     return NotificationStatus(
         notification_id=record.notification_id,
         request_id=record.request_id,
-        status=summary(item.status for item in deliveries),
+        status=summary((each.status for each in deliveries), one_is_enough=bool(record.fallback)),
         user_id=message.user_id,
         category=message.category,
         priority=message.priority,
@@ -250,24 +267,27 @@ def full(record: Notification) -> NotificationStatus:
     )
 
 
-def _delivery(target: str, address: str | None, item: Delivery | None) -> DeliveryStatus:
+def _delivery(standing: Standing, address: str | None, item: Delivery | None) -> DeliveryStatus:
     """Return where a delivery stands; an erased one has no address."""
-    channel = channel_of(target)
-    if item is None:
-        return DeliveryStatus(channel=channel, target=target, to=address, status=State.QUEUED)
-    return DeliveryStatus(
-        channel=channel,
-        target=target,
+    told = DeliveryStatus(
+        channel=standing.channel,
+        target=standing.target,
         to=address,
-        status=State(item.state),
-        reason=_reason(item),
-        attempts=int(item.attempts),
-        provider=item.provider,
-        provider_message_id=item.provider_message_id,
-        possible_duplicate=bool(item.maybe_sent) and int(item.attempts) > 1,
-        error=_error(item),
-        updated_at=item.updated_at,
+        status=standing.state,
+        reason=standing.reason,
     )
+    if item is None:
+        return told
+    more = {
+        "reason": _reason(item),
+        "attempts": int(item.attempts),
+        "provider": item.provider,
+        "provider_message_id": item.provider_message_id,
+        "possible_duplicate": bool(item.maybe_sent) and int(item.attempts) > 1,
+        "error": _error(item),
+        "updated_at": item.updated_at,
+    }
+    return told.model_copy(update=more)
 
 
 def _reason(item: Delivery) -> str | None:

@@ -23,7 +23,7 @@ from carillon.history import sender
 from carillon.log import logger
 from carillon.messages import Message, channel_of
 from carillon.models import Channel, State, now, timestamp
-from carillon.publishing import PublishError, publish
+from carillon.publishing import PublishError
 from carillon.status import deliveries_of, message_of
 from carillon.tables import Client, Control, Delivery, Notification
 
@@ -106,7 +106,7 @@ class Sweep:
         else:
             channels = {each for each in channels if not self._is_busy(each)}
             if channels:
-                publish(message, channels, record.message)
+                legs.begin(message, channels, record.message)
         if channels:
             self.mended += 1
             metrics.count("swept_total")

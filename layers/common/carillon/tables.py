@@ -158,7 +158,7 @@ class Job(UserItem, discriminator="job"):
 
 
 # What a list shows of a notification, copied into its indexes.
-_LISTED = ["notification_id", "category", "template_code", "targets", "withheld"]
+_LISTED = ["notification_id", "category", "template_code", "targets", "withheld", "fallback"]
 
 
 class BySender(GlobalSecondaryIndex["Notification"]):  # type: ignore[no-untyped-call]
@@ -204,6 +204,7 @@ class Notification(Item):
     message = UnicodeAttribute()  # models.Message as JSON: what is (re)published
     erased = BooleanAttribute(null=True)  # its message says nothing personal any more
     withheld = JSONAttribute(null=True)  # channel -> [state, reason]: never routed
+    fallback = BooleanAttribute(null=True)  # its channels take turns
     idempotent_until = NumberAttribute()  # epoch seconds
     expires_at = NumberAttribute()  # epoch seconds; DynamoDB deletes some time after
 

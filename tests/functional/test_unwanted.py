@@ -1,0 +1,52 @@
+"""What changed between acceptance and sending: nobody gets what they no longer want."""
+
+from carillon import clients
+from carillon.client_models import ClientRequest, NotificationType
+from carillon.models import State
+from carillon.tables import Delivery, Profile
+
+
+def test_a_user_deleted_meanwhile_gets_nothing_and_it_is_told_a_q08(send, ask, deliver) -> None:
+    path = f"/api/v1/notifications/{send({'channels': ['email']}).data['notification_id']}"
+    Profile.get("default#ada", "profile").delete()
+    assert not deliver("email").calls
+    (told,) = ask("GET", path).data["deliveries"]
+    assert (told["status"], told["reason"], told["attempts"]) == ("suppressed", "user-gone", 0)
+    # And no loop: the message is done with.
+    assert not deliver("email").calls
+
+
+def test_c5_an_opt_out_meanwhile_is_heeded(send, ask, deliver) -> None:
+    path = f"/api/v1/notifications/{send({'channels': ['sms']}).data['notification_id']}"
+    assert ask("PATCH", "/api/v1/users/ada/preferences", {"channels": {"sms": False}}).status == 200
+    assert not deliver("sms").calls
+    (told,) = ask("GET", path).data["deliveries"]
+    assert (told["status"], told["reason"]) == ("suppressed", "channel-opt-out")
+
+
+def test_c6_a_mandatory_category_is_sent_all_the_same(send, ask, deliver) -> None:
+    kinds = [NotificationType(name="security", mandatory=True)]
+    client = clients.register(ClientRequest(service_name="s", notification_types=kinds))
+    caller = {"client_id": client.client_id, "tenant": "default", "scope": "send read"}
+    send({"channels": ["sms"], "category": "security"}, caller=caller)
+    ask("PATCH", "/api/v1/users/ada/preferences", {"channels": {"sms": False}})
+    assert len(deliver("sms").calls) == 1
+
+
+def test_a_change_after_an_attempt_that_may_have_gone_is_told_as_unknown(
+    send, ask, deliver
+) -> None:
+    send({"channels": ["email"]})
+    deliver("email", lambda _: 1 / 0)
+    ask("PATCH", "/api/v1/users/ada/preferences", {"channels": {"email": False}})
+    assert not deliver("email").calls
+    (delivery,) = Delivery.scan()
+    assert delivery.state == State.UNKNOWN
+
+
+def test_users_that_cannot_be_read_hold_the_message_back(send, deliver, monkeypatch) -> None:
+    send({"channels": ["email"]})
+    monkeypatch.setattr("carillon.delivery.unwanted", lambda *_: 1 / 0)
+    assert not deliver("email").calls
+    assert not list(Delivery.scan())
+    monkeypatch.undo()
