@@ -438,11 +438,9 @@ def deliver(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, context: Context) -> 
                     QueueUrl=cloud.queues[channel], ReceiptHandle=record["receiptHandle"]
                 )
         if again:
-            held = time_machine.coordinates_stack
-            clock = (
-                held[-1] if held else clocks.enter_context(time_machine.travel(now(), tick=True))
-            )
-            clock.shift(1000)
+            held = time_machine.traveller_stack
+            later = time_machine.travel(now(), tick=True)
+            (held[-1] if held else clocks.enter_context(later)).shift(1000)
         return provider
 
     with ExitStack() as clocks:

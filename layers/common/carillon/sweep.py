@@ -68,6 +68,7 @@ class Sweep:
     looked_at: int = 0
     mended: int = 0
     backlog: dict[Channel, bool] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)  # after a standstill one is of several ages
 
     def run(self) -> None:
         """Look at what has come of each age since the last run, oldest first."""
@@ -90,7 +91,9 @@ class Sweep:
             while page := list(islice(found, _PAGE)):
                 self.looked_at += len(page)
                 for record in _ailing(page):
-                    self._mend(record.place, last=last)
+                    if record.place not in self.seen:
+                        self._mend(record.place, last=last)
+                        self.seen.add(record.place)
 
     def _mend(self, place: str, *, last: bool) -> None:
         if self.mended >= MOST or self.remaining() < TIME_TO_STOP:
