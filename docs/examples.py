@@ -95,6 +95,7 @@ VALUES: Json = {
     "reason": "the order was returned",
     "refresh": JWT,
     "request_id": "order-A-1042-shipped",
+    "scope": "channel:email",
     "service_name": "my-shop",
     "start": "22:00",
     "status": "sent",

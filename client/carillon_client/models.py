@@ -363,6 +363,17 @@ class DeadLetterJob(Model):
         return self.status == "done"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch(Model):
+    """A kill switch; one that is not ``on`` has nothing else to tell."""
+
+    scope: str
+    on: bool
+    reason: str | None = None
+    actor: str | None = None
+    set_at: datetime | None = None
+
+
 # --- users ----------------------------------------------------------------------------------
 
 

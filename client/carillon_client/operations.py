@@ -1,14 +1,16 @@
-"""What operators do: dead letters, found, sent again and put away."""
+"""What operators do: dead letters, sent again or put away; kill switches."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from carillon_client.calls import Call, Slice, given, instant, keyed, one, page
-from carillon_client.models import DeadLetter, DeadLetterGroups, DeadLetterJob
+from carillon_client.calls import Call, Slice, given, instant, keyed, many, nothing, one, page
+from carillon_client.models import DeadLetter, DeadLetterGroups, DeadLetterJob, Switch
 from carillon_client.transport import Listing, Operation
 
 LETTERS = "/ops/dlq"
+SWITCHES = "/ops/switches"
+SWITCH = f"{SWITCHES}/{{scope}}"
 
 
 def _dead_letters(  # noqa: PLR0913 - what can be asked for
@@ -89,6 +91,26 @@ def _dead_letter_job(job_id: str) -> Call[DeadLetterJob]:
     return Call("GET", f"{LETTERS}/jobs/{{job_id}}", one(DeadLetterJob), {"job_id": job_id})
 
 
+def _switches() -> Call[list[Switch]]:
+    """Return the kill switches that are on."""
+    return Call("GET", SWITCHES, many(Switch))
+
+
+def _get_switch(scope: str) -> Call[Switch]:
+    """Return a kill switch, on or off."""
+    return Call("GET", SWITCH, one(Switch), {"scope": scope})
+
+
+def _switch_on(scope: str, *, reason: str) -> Call[Switch]:
+    """Stop ``channel:email``, ``provider:ses``, ``template:<code>`` or ``client:<id>``."""
+    return Call("PUT", SWITCH, one(Switch), {"scope": scope}, body={"reason": reason})
+
+
+def _switch_off(scope: str) -> Call[None]:
+    """Let what a kill switch stopped go on."""
+    return Call("DELETE", SWITCH, nothing, {"scope": scope})
+
+
 def _filter(letters: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: instant(value) if isinstance(value, datetime) else value
@@ -105,3 +127,7 @@ class Operators:
     redrive = Operation(_redrive)
     discard = Operation(_discard)
     dead_letter_job = Operation(_dead_letter_job)
+    switches = Operation(_switches)
+    get_switch = Operation(_get_switch)
+    switch_on = Operation(_switch_on)
+    switch_off = Operation(_switch_off)

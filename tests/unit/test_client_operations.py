@@ -134,3 +134,31 @@ def test_a_terminal_sees_how_far_it_is(run: Run, service: Service) -> None:
     assert result.exit_code == 0
     assert "3/3" in result.stdout
     assert result.stdout.strip().endswith("job-1  redrive done  3 of 3")
+
+
+SWITCH = {
+    "scope": "channel:sms",
+    "on": True,
+    "reason": "it [b]lies",
+    "actor": "admin",
+    "set_at": AT,
+}
+
+
+def test_i2_a_switch_is_set_listed_and_lifted(run: Run, service: Service) -> None:
+    service.says("PUT /ops/switches/channel:sms", SWITCH)
+    service.says("GET /ops/switches", [SWITCH])
+    service.says("DELETE /ops/switches/channel:sms", None, 204)
+    shown = [
+        "stopped      since                 by     why",
+        "channel:sms  2026-11-21 05:43:57Z  admin  it [b]lies",
+    ]
+    assert lines(run("switch", "on", "channel:sms", "--reason", "it [b]lies")) == shown
+    assert service.asked[0][1] == {"reason": "it [b]lies"}
+    assert lines(run("switch", "list")) == shown
+    assert lines(run("switch", "off", "channel:sms")) == ["channel:sms  goes on"]
+
+
+def test_nothing_stopped_is_said_in_words(run: Run, service: Service) -> None:
+    service.says("GET /ops/switches", [])
+    assert lines(run("switch", "list")) == ["Nothing is stopped."]

@@ -80,6 +80,7 @@ SAMPLES: dict[str, Any] = {
     "read": False,
     "reason": "Sold out",
     "refresh": "r.e.f",
+    "scope": "channel:sms",
     "scopes": ["send", "read"],
     "service_name": "shop",
     "since": datetime(2026, 1, 1, tzinfo=UTC),

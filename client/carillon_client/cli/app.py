@@ -2,7 +2,16 @@
 
 import typer
 
-from carillon_client.cli import access, dlq, history, inbox, notifications, templates, users
+from carillon_client.cli import (
+    access,
+    dlq,
+    history,
+    inbox,
+    notifications,
+    switch,
+    templates,
+    users,
+)
 from carillon_client.cli.session import command
 
 ABOUT = """Send notifications through Carillon and see what became of them.
@@ -27,4 +36,5 @@ app.add_typer(inbox.group, name="inbox", help="A user's in-app notifications.")
 app.add_typer(users.group, name="user", help="Users: whom notifications are for.")
 app.add_typer(users.preferences, name="prefs", help="What a user wants to receive.")
 app.add_typer(dlq.group, name="dlq", help="What was given up. Takes the scope ops.")
+app.add_typer(switch.group, name="switch", help="What is stopped. Takes the scope ops.")
 app.add_typer(access.group, name="client", help="Applications that send. Takes the administrator.")

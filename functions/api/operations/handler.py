@@ -5,9 +5,10 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 
-from carillon import clearing, http, triage
+from carillon import clearing, http, switches, triage
 from carillon.identity import Scope
 from carillon.models import Answer, ChannelName, Moment, Name, Page
+from carillon.switches import SwitchOut, SwitchRequest
 from carillon.triage import (
     Code,
     DiscardRequest,
@@ -27,6 +28,7 @@ OfKind = Annotated[Fingerprint | None, Query()]
 OfNotification = Annotated[NotificationId | None, Query()]
 Since = Annotated[Moment | None, Query()]
 Until = Annotated[Moment | None, Query()]
+SwitchScope = Annotated[str, Path(max_length=128)]
 
 READ_REFUSALS = (400, 401, 403, 503)
 WRITE_REFUSALS = (400, 401, 403, 409, 413, 415, 422, 503)
@@ -149,6 +151,61 @@ def read_job(
     caller = http.caller(app, Scope.OPS)
     job = clearing.find(caller.tenant, job_id)
     return http.answer(app, clearing.told(job), "Job found")
+
+
+@app.get(
+    "/api/v1/ops/switches",
+    summary="What is stopped",
+    tags=["Operations"],
+    responses=http.responses(Answer[list[SwitchOut]], *READ_REFUSALS),
+)
+def read_switches() -> Response[Answer[list[SwitchOut]]]:
+    """Return the kill switches that are on."""
+    caller = http.caller(app, Scope.OPS)
+    return http.answer(app, switches.all_on(caller), "Switches found")
+
+
+@app.get(
+    "/api/v1/ops/switches/<scope>",
+    summary="A kill switch",
+    tags=["Operations"],
+    responses=http.responses(Answer[SwitchOut], *READ_REFUSALS, 404),
+)
+def read_switch(scope: SwitchScope) -> Response[Answer[SwitchOut]]:
+    """Return whether it is on, since when, by whom and why."""
+    caller = http.caller(app, Scope.OPS)
+    return http.answer(app, switches.get(caller, switches.parse(scope)), "Switch found")
+
+
+@app.put(
+    "/api/v1/ops/switches/<scope>",
+    summary="Stop a channel, a provider, a template or a client",
+    tags=["Operations"],
+    responses=http.responses(Answer[SwitchOut], *WRITE_REFUSALS, 404),
+)
+def put_switch(
+    scope: SwitchScope, request: Annotated[SwitchRequest, Body()]
+) -> Response[Answer[SwitchOut]]:
+    """Keep what it names in its queues, from within seconds, until it is lifted.
+
+    A stopped provider is passed over where its channel has another.
+    """
+    caller = http.caller(app, Scope.OPS)
+    made = switches.put(caller, switches.parse(scope), request.reason)
+    return http.answer(app, made, "Stopped")
+
+
+@app.delete(
+    "/api/v1/ops/switches/<scope>",
+    summary="Let it go on",
+    tags=["Operations"],
+    responses=http.no_content(*READ_REFUSALS, 404),
+)
+def lift_switch(scope: SwitchScope) -> Response[None]:
+    """Lift a kill switch; what waited is tried again within minutes."""
+    caller = http.caller(app, Scope.OPS)
+    switches.lift(caller, switches.parse(scope))
+    return http.nothing(app)
 
 
 lambda_handler = http.handler(app)

@@ -16,7 +16,7 @@ from carillon.models import Channel
 from carillon.tables import CONTROLS, Control, tenant_key
 
 FRESH_SECONDS = 5.0
-_SWITCH, _BREAKER = "switch#", "breaker#"
+SWITCH, _BREAKER = "switch#", "breaker#"
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Known:
 
     def is_off(self, scope: str) -> bool:
         """Tell whether a kill switch is on for ``scope``, as ``channel#email``."""
-        return _SWITCH + scope in self.items
+        return SWITCH + scope in self.items
 
 
 def known() -> Known:

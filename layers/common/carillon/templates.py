@@ -92,13 +92,18 @@ def _active(tenant: str, code: str, _bucket: int) -> Template:
 
 def current(tenant: str, code: str, pointer: str = "path:code") -> Template:
     """Return the version in use, read now; raises Problem (404), an archived one included."""
-    try:
-        found = Template.get(tenant, active_slot(code), consistent_read=True)
-    except Template.DoesNotExist:
-        raise not_found("template", pointer) from None
+    found = in_any_state(tenant, code, pointer)
     if found.archived:
         raise not_found("template", pointer)
     return found
+
+
+def in_any_state(tenant: str, code: str, pointer: str) -> Template:
+    """Return the version in use, or last in use before it was archived; raises Problem (404)."""
+    try:
+        return Template.get(tenant, active_slot(code), consistent_read=True)
+    except Template.DoesNotExist:
+        raise not_found("template", pointer) from None
 
 
 def version(tenant: str, ref: TemplateRef) -> Template:
