@@ -1,0 +1,120 @@
+"""What survives on the real stack: the lane of what is urgent, a row of channels, the sweep."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+from served import Api
+
+from offline import cloud
+from offline.stack import Stack
+
+pytestmark = pytest.mark.e2e
+
+Json = dict[str, Any]
+BULK = 5_000
+PATIENCE = 90
+
+
+def until(true: Callable[[], Any]) -> Any:
+    """Return the first true answer; raises AssertionError when none comes."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if found := true():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it did not come to pass")
+
+
+@pytest.fixture
+def sqs(stack: Stack) -> Iterator[Any]:
+    with cloud.client("sqs", stack.cloud) as client:
+        yield client
+
+
+def queue(sqs: Any, part: str) -> str:
+    """Return the address of a channel's queue: ``EmailChannel-...-UrgentQueue``, say."""
+    channel, _, name = part.partition("/")
+    urls = sqs.list_queues()["QueueUrls"]
+    (url,) = [u for u in urls if f"{channel}Channel" in u and f"-{name}-" in u]
+    return str(url)
+
+
+@pytest.fixture
+def asleep(stack: Stack, sqs) -> Iterator[Callable[[], None]]:
+    """Stop the polling of the email channel's normal lane; called, it begins again."""
+    arn = sqs.get_queue_attributes(QueueUrl=queue(sqs, "Email/Queue"), AttributeNames=["QueueArn"])[
+        "Attributes"
+    ]["QueueArn"]
+    with cloud.client("lambda", stack.cloud) as functions:
+        (mapping,) = functions.list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
+
+        def poll(enabled: bool) -> None:
+            functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=enabled)
+
+        poll(enabled=False)
+        yield lambda: poll(enabled=True)
+        poll(enabled=True)
+
+
+def test_e16_what_is_urgent_does_not_wait_behind_five_thousand(api: Api, sqs, asleep) -> None:
+    """They wait before it comes, and it arrives while nearly all of them still wait."""
+    url = queue(sqs, "Email/Queue")
+    body = {"to": {"email": "bulk@example.com"}, "channels": ["email"], "message": "Bulk"}
+    assert api.send(body).status_code == 202
+    (one,) = until(lambda: sqs.receive_message(QueueUrl=url, VisibilityTimeout=0)["Messages"])
+    message = json.loads(one["Body"])
+    for start in range(0, BULK, 10):
+        bodies = (message | {"notification_id": f"ntf_bulk{n}"} for n in range(start, start + 10))
+        entries = [{"Id": str(n), "MessageBody": json.dumps(b)} for n, b in enumerate(bodies)]
+        sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    asleep()
+    until(
+        lambda: requests.get(
+            f"{api.sandbox}/messages", {"to": "bulk@example.com"}, timeout=9
+        ).json()
+    )
+    reply = api.send(body | {"to": {"email": "urgent@example.com"}, "priority": "critical"})
+    urgent = reply.json()["data"]["notification_id"]
+    began = time.monotonic()
+    until(lambda: api.arrived(urgent))
+    took = time.monotonic() - began
+    bulk = requests.get(f"{api.sandbox}/messages", {"to": "bulk@example.com"}, timeout=30).json()
+    sqs.purge_queue(QueueUrl=url)
+    assert len(bulk) < BULK / 2, f"{len(bulk)} went first, in {took:.1f} s"
+
+
+def test_e12_the_next_channel_takes_its_turn_when_one_fails(api: Api) -> None:
+    body = {
+        "to": {"phone": "+15005550001", "email": "ada@example.com"},
+        "channels": ["sms", "email", "push"],
+        "routing": "fallback",
+        "message": "Hello",
+    }
+    body["to"] |= {"push_token": "device"}
+    reply = api.send(body)
+    assert reply.status_code == 202, reply.text
+    path = f"/api/v1/notifications/{reply.json()['data']['notification_id']}"
+    done = until(lambda: _completed(api.call("GET", path).json()["data"]))
+    assert {each["channel"]: each["status"] for each in done["deliveries"]} == {
+        "sms": "failed",
+        "email": "sent",
+        "push": "skipped",
+    }
+
+
+def _completed(found: Json) -> Json | None:
+    return found if found["status"] == "completed" else None
+
+
+def test_f11_the_clock_begins_a_sweep_every_minute(stack: Stack) -> None:
+    with cloud.client("events", stack.cloud) as events:
+        (rule,) = [r for r in events.list_rules()["Rules"] if "Sweep" in r["Name"]]
+        assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 minute)", "ENABLED")
+    with cloud.client("dynamodb", stack.cloud) as dynamodb:
+        (table,) = [t for t in dynamodb.list_tables()["TableNames"] if "ControlsTable" in t]
+        key = {"kind": {"S": "sweep"}, "name": {"S": "0:02:00"}}
+        until(lambda: dynamodb.get_item(TableName=table, Key=key).get("Item"))
