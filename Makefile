@@ -8,6 +8,7 @@ CLOUD_PORT   ?= 4566
 SANDBOX_URL  ?=
 ONCE         ?=
 FN           ?=
+COUNT        ?= 3000
 EVENT        ?=
 
 SHELL := /bin/sh
@@ -80,6 +81,10 @@ invoke: $(VENV)/tools/.ready ## run one function in a container (FN=EmailFunctio
 .PHONY: bench
 bench: environments ## measure throughput and latency on a stack of its own
 	@$(DEV)/python benchmarks/run.py
+
+.PHONY: crash
+crash: environments ## kill workers in the middle of their work and count what arrived (COUNT=3000)
+	@PYTHONPATH=localstack:benchmarks $(DEV)/python -m bench.crash --count $(COUNT) --output docs/proof/crash.json
 
 # ---------------------------------------------------------------------------- check
 
