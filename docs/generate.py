@@ -2,7 +2,8 @@
 
 functions/api/docs/openapi.json comes from the routes and their models (description.py),
 docs/features.md from features.yaml and the tests (feature_table.py), the table in docs/http.md from
-where problems are raised (codes.py).
+where problems are raised (codes.py), the figures in docs/guarantees.md from the runs that prove
+them (proof.py).
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import codes
 import feature_table
+import proof
 from description import describe
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +28,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "functions/api/docs/openapi.json": openapi,
     "docs/features.md": feature_table.table,
     "docs/http.md": codes.page,
+    "docs/guarantees.md": proof.page,
 }
 
 

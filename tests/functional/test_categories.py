@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from functional.conftest import APPLICATION_CALLER
+from providers import failing
 
 from carillon import clients
+from carillon.errors import Failure
 
 Json = dict[str, Any]
 TYPES = [
@@ -93,3 +95,21 @@ def test_c6_a_warm_function_reads_the_categories_once_a_minute(
     assert send_as("promo").status == 422
     moment[0] += timedelta(seconds=1)
     assert send_as("promo").status == 202
+
+
+@pytest.mark.parametrize(
+    ("said", "ends"),
+    [({}, "unknown"), ({"dedupe": "at_least_once"}, "retrying")],
+)
+def test_f7_a_category_says_what_follows_an_unknown_outcome(
+    prepared, send, deliver, ask, said, ends
+) -> None:
+    payments = {"name": "payments", "dedupe": "at_most_once"}
+    request = {"service_name": "bank", "notification_types": [payments]}
+    made = clients.register(clients.ClientRequest.model_validate(request))
+    caller = APPLICATION_CALLER | {"client_id": made.client_id}
+    reply = send({"channels": ["sms"], "category": "payments"} | said, caller=caller)
+    assert len(deliver("sms", failing(Failure.UNKNOWN)).calls) == 1
+    path = f"/api/v1/notifications/{reply.data['notification_id']}"
+    (told,) = ask("GET", path, caller=caller).data["deliveries"]
+    assert told["status"] == ends

@@ -5,15 +5,20 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StrictBool, StringConstraints
 
 from carillon.identity import Mode, Scope
+from carillon.messages import AT_LEAST_ONCE, Dedupe
 from carillon.models import Line, Name, Strict
 
 
 class NotificationType(Strict):
-    """A category the application sends; nobody can opt out of a mandatory one."""
+    """A category the application sends; nobody can opt out of a mandatory one.
+
+    ``dedupe`` is what its notifications do after an outcome that is not known, unless they say.
+    """
 
     name: Name
     description: Annotated[str, StringConstraints(max_length=255)] = ""
     mandatory: StrictBool = False
+    dedupe: Dedupe = AT_LEAST_ONCE
 
 
 def _names_once(types: list[NotificationType]) -> list[NotificationType]:

@@ -15,7 +15,7 @@ from carillon import cursors
 from carillon.client_models import ClientPatch, ClientRequest, KeyRequest
 from carillon.errors import Fault, Problem, not_found, precondition_failed
 from carillon.identity import APPLICATION, Caller, NewToken, Scope, new_token
-from carillon.messages import GENERAL
+from carillon.messages import AT_LEAST_ONCE, GENERAL, Dedupe
 from carillon.models import now, timestamp
 from carillon.storage import Item, create_all, replace_all
 from carillon.tables import ApiKey, Client, ClientName, tenant_key
@@ -36,6 +36,14 @@ class Registration:
 
     client_id: str
     api_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """Whether nobody can opt out, and what is done after an outcome that is not known."""
+
+    mandatory: bool = False
+    dedupe: Dedupe = AT_LEAST_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,7 @@ def client_id_of(client: Client) -> str:
     return str(client.key).removeprefix(_place(""))
 
 
-def categories(client_id: str) -> Mapping[str, bool]:
+def categories(client_id: str) -> Mapping[str, Category]:
     """Return which categories the client registered, and which of them are mandatory.
 
     At most CATEGORIES_SECONDS old, so that a warm function reads them once a minute.
@@ -151,23 +159,26 @@ def categories(client_id: str) -> Mapping[str, bool]:
     return _categories(client_id, int(now().timestamp()) // CATEGORIES_SECONDS)
 
 
-def is_mandatory(caller: Caller, category: str) -> bool:
-    """Tell whether nobody can opt out of the category; raises Problem (422) for an unknown one.
+def category_of(caller: Caller, name: str) -> Category:
+    """Return what the client registered of a category; raises Problem (422) for an unknown one.
 
     A client that registered no category may send any.
     """
     known = categories(caller.client_id)
-    if known and category not in known and category != GENERAL:
-        text = f"The client has registered no notification type {category}"
+    if known and name not in known and name != GENERAL:
+        text = f"The client has registered no notification type {name}"
         raise Problem(422, "unknown-category", text, faults=[Fault("#/category", text)])
-    return known.get(category, False)
+    return known.get(name, Category())
 
 
 @lru_cache(maxsize=256)
-def _categories(client_id: str, _bucket: int) -> Mapping[str, bool]:
+def _categories(client_id: str, _bucket: int) -> Mapping[str, Category]:
     client = _get(client_id)
     types = client.notification_types if client else []
-    return {each["name"]: bool(each.get("mandatory")) for each in types}
+    return {
+        each["name"]: Category(bool(each.get("mandatory")), each.get("dedupe", AT_LEAST_ONCE))
+        for each in types
+    }
 
 
 @dataclass(frozen=True, slots=True)

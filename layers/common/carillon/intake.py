@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from carillon import legs, metrics
-from carillon.clients import is_mandatory
+from carillon.clients import category_of
 from carillon.errors import Fault, Problem, RenderError, bad_field, not_found
 from carillon.history import recipient, sender
 from carillon.identity import Caller
 from carillon.messages import (
+    AT_MOST_ONCE,
     GENERAL,
     SCHEMA_VERSION,
     Inline,
@@ -189,9 +190,9 @@ def decide(
         raise bad_field("#/expires_at", "is in the past")
     template = _template(caller, request)
     category = request.category or (template and template.category) or GENERAL
-    mandatory = is_mandatory(caller, category)
+    kind = category_of(caller, category)
     who = resolve(caller.tenant, request)
-    routing = route(request, who, category, mandatory=mandatory)
+    routing = route(request, who, category, mandatory=kind.mandatory)
     message = Message(
         schema_version=SCHEMA_VERSION,
         notification_id=notification_id,
@@ -209,8 +210,8 @@ def decide(
         variables=request.variables,
         metadata=request.metadata,
         expires_at=timestamp(request.expires_at) if request.expires_at else None,
-        at_most_once=request.dedupe == "at_most_once",
-        mandatory=mandatory,
+        at_most_once=(request.dedupe or kind.dedupe) == AT_MOST_ONCE,
+        mandatory=kind.mandatory,
         fallback_after=request.fallback_after_seconds if request.routing == "fallback" else None,
         test=caller.test,
     )

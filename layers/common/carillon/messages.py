@@ -33,9 +33,13 @@ from carillon.models import (
     VersionNumber,
 )
 
+Dedupe = Literal["at_least_once", "at_most_once"]
+"""Whether an attempt that may have gone through is followed by another."""
 Lane = Literal["urgent", "normal"]
 SCHEMA_VERSION = 1
 MAX_BATCH = 100
+AT_LEAST_ONCE: Dedupe = "at_least_once"
+AT_MOST_ONCE: Dedupe = "at_most_once"
 GENERAL = "general"
 """The category of what has none."""
 FALLBACK_SECONDS = 600
@@ -89,7 +93,7 @@ class NotificationRequest(Strict):
     request_id: IdempotencyKey | None = None
     expires_at: Moment | None = None
     on_opt_out: Literal["record", "reject"] = "record"
-    dedupe: Literal["at_least_once", "at_most_once"] = "at_least_once"
+    dedupe: Dedupe | None = None
     routing: Literal["all", "fallback"] = "all"
     fallback_after_seconds: Annotated[int, Field(ge=30, le=86_400)] = FALLBACK_SECONDS
     dry_run: bool = False
