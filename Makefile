@@ -7,6 +7,9 @@ SANDBOX_PORT ?= 8025
 CLOUD_PORT   ?= 4566
 SANDBOX_URL  ?=
 ONCE         ?=
+SEED         ?=
+SEEDS        ?= 200
+OUTPUT       ?=
 FN           ?=
 COUNT        ?= 3000
 EVENT        ?=
@@ -98,6 +101,11 @@ test-unit: $(VENV)/dev/.ready ## run the tests that start nothing
 coverage: environments ## run the tests that start nothing, and show what they leave out (htmlcov/)
 	@$(DEV)/python -m pytest tests/unit tests/functional tests/contract \
 		--cov --cov-report=term:skip-covered --cov-report=html
+
+.PHONY: simulate
+simulate: $(VENV)/dev/.ready ## prove the delivery promise in SEEDS=200 simulated worlds (SEED=17 replays one)
+	@PYTHONPATH=.:layers/common:localstack:tests $(DEV)/python -m simulation \
+		$(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(OUTPUT),--output $(OUTPUT))
 
 .PHONY: lint types check
 lint: $(VENV)/dev/.ready $(VENV)/tools/.ready ## ruff, import rules, cfn-lint and sam validate

@@ -340,6 +340,39 @@ def test_a_claim_whose_answer_was_lost_is_ours_all_the_same(
     assert (done.state, done.attempts, done.maybe_sent) == (State.SENT, 1, None)
 
 
+def test_a_copy_that_finds_the_attempt_just_failed_stays_in_the_queue(
+    queue, work, provider, monkeypatch
+) -> None:
+    provider.does = failing(Failure.RETRY)
+    assert len(work(queue.one())) == 1
+    update = claims.update
+
+    def too_early(*told: Any) -> bool:
+        monkeypatch.setattr(claims, "update", update)
+        return False
+
+    monkeypatch.setattr(claims, "update", too_early)
+    assert len(work(queue.one())) == 1
+    assert stored(queue.message).state == State.RETRYING
+
+
+def test_a_claim_whose_request_arrives_twice_is_taken_once(
+    queue, work, provider, monkeypatch
+) -> None:
+    update, made = claims.update, []
+
+    def note(*told: Any) -> bool:
+        made.append(told)
+        return update(*told)
+
+    monkeypatch.setattr(claims, "update", note)
+    provider.does = failing(Failure.THROTTLE)
+    assert len(work(queue.one())) == 1
+    assert not update(*made[0])
+    done = stored(queue.message)
+    assert (done.state, done.attempts) == (State.RETRYING, 0)
+
+
 def test_time_lost_in_the_claim_starts_no_call(queue, provider, context, monkeypatch) -> None:
     claim = delivery.claim
 

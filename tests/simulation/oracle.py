@@ -1,0 +1,448 @@
+"""The judge: its own record of what was promised and done, and what must hold of it.
+
+It hears of every answer to a caller, every request to a provider and every write to the store, and
+never asks the product what it thinks.
+"""
+
+import datetime as dt
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulation.expressions import Item
+from simulation.scheduler import Scheduler
+from simulation.store import of_json, readable
+from simulation.story import Story
+from simulation.wire import MARK, Request
+
+JSON = dict[str, Any]
+FINAL = frozenset(
+    {"sent", "delivered", "failed", "unknown", "suppressed", "skipped", "expired", "cancelled"}
+)
+ADVANCES = {
+    None: {"sending", "cancelled", "suppressed", "expired", "sent", "delivered", "failed"},
+    "sending": {"sending", "retrying", *FINAL},
+    "retrying": {"sending", *FINAL},
+    "sent": {"delivered", "failed"},
+    "unknown": {"sent", "delivered", "failed"},
+    # A late success is a fact.
+    "failed": {"sent"},
+    "expired": {"sent"},
+    "cancelled": {"sent"},
+    "suppressed": {"sent"},
+    "delivered": set(),
+}
+"""What a state may become."""
+
+
+CALL_SECONDS = 15.0
+"""What one request to a provider may take, its time-out of ten seconds and the record of it."""
+INVARIANTS = (
+    "nothing-is-lost",
+    "every-delivery-ends",
+    "dead-letters-have-a-reason",
+    "callers-are-served",
+    "accepted-is-recorded",
+    "one-key-one-notification",
+    "states-advance",
+    "claims-are-owned",
+    "leases-outlive-their-holders",
+    "no-call-without-time",
+    "one-call-per-claim",
+    "repeat-only-unrecorded",
+    "at-most-once-is-kept",
+    "duplicates-are-shown",
+    "sent-means-accepted",
+    "sent-means-recorded",
+    "failed-means-not-sent",
+    "in-app-exactly-once",
+    "suppressed-is-not-called",
+    "expiry-is-honoured",
+    "attempts-are-bounded",
+    "throttling-spends-nothing",
+)
+
+
+@dataclass
+class Claim:
+    """One worker's right to one call."""
+
+    owner: str
+    task: Any
+    at: float
+    lease_until: float = 0.0  # epoch seconds
+    known_at: float | None = None  # when its holder heard that it has it
+    calls: list[Request] = field(default_factory=list)
+    recorded: str | None = None  # the state that its holder wrote
+    recorded_at: float = 0.0
+    failure: str | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Tell whether it was given back without spending an attempt.
+
+        What its provider said decides; the product's own word counts only where none was asked.
+        """
+        if self.calls:
+            return self.recorded == "retrying" and all(each.told == "free" for each in self.calls)
+        return self.recorded == "retrying" and self.failure in ("throttle", "config")
+
+
+@dataclass
+class Track:
+    """All that happened to one delivery."""
+
+    channel: str
+    claims: list[Claim] = field(default_factory=list)
+    calls: list[Request] = field(default_factory=list)
+    state: str | None = None
+    item: JSON = field(default_factory=dict)
+    reported: bool = False
+
+
+@dataclass
+class Recorded:
+    """A notification as the store has it."""
+
+    notification_id: str
+    mark: str
+    targets: list[str]
+    message: JSON
+    place: str
+
+    @property
+    def expires_at(self) -> float | None:
+        """When it is too late to send it, in epoch seconds."""
+        text = self.message.get("expires_at")
+        return dt.datetime.fromisoformat(text).timestamp() if text else None
+
+    @property
+    def at_most_once(self) -> bool:
+        """Whether a repeat is worse than none."""
+        return bool(self.message.get("at_most_once"))
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something that must not happen, did."""
+
+    invariant: str
+    mark: str
+    what: str
+
+
+class Oracle:
+    """Hears, and judges."""
+
+    def __init__(self, scheduler: Scheduler, story: Story, max_retries: int) -> None:
+        self.scheduler, self.story, self.max_retries = scheduler, story, max_retries
+        self.recorded: dict[str, Recorded] = {}
+        self.by_mark: dict[str, str] = {}
+        self.tracks: dict[tuple[str, str], Track] = {}
+        self.promised: dict[str, None] = {}
+        self.by_key: dict[str, tuple[str, str]] = {}
+        self.inbox: Counter[tuple[str, str]] = Counter()
+        self.forbidden: dict[tuple[str, str], None] = {}
+        self.violations: list[Violation] = []
+        self.counts: Counter[str] = Counter()
+        self.claims: dict[Any, Claim] = {}
+
+    def must(self, holds: object, invariant: str, mark: str, what: str) -> None:
+        """Note a violation unless something holds."""
+        assert invariant in INVARIANTS, invariant
+        if not holds:
+            self.violations.append(Violation(invariant, mark, what))
+            self.story.tell(f"VIOLATION {invariant} {mark}", what)
+
+    def mark(self, notification_id: str) -> str:
+        """Return what the story calls a notification."""
+        found = self.recorded.get(notification_id)
+        return found.mark if found else notification_id
+
+    def track(self, notification_id: str, target: str) -> Track:
+        """Return the record of a delivery."""
+        key = (notification_id, target)
+        if key not in self.tracks:
+            self.tracks[key] = Track(target.partition("#")[0])
+        return self.tracks[key]
+
+    # ------------------------------------------------------------------ hearing
+
+    def answered(self, key: str, mark: str, status: int, body: Mapping[str, Any]) -> None:
+        """Hear what a caller was answered."""
+        if status != 202:
+            return
+        notification_id = body["data"]["notification_id"]
+        self.promised[notification_id] = None
+        known = self.by_key.setdefault(key, (notification_id, mark))
+        self.must(
+            known == (notification_id, mark),
+            "one-key-one-notification",
+            mark,
+            f"{key} stood for {known[1]} before",
+        )
+        found = self.recorded.get(notification_id)
+        self.must(found, "accepted-is-recorded", mark, "202, and the store knows nothing of it")
+
+    def wrote(self, table: str, old: Item | None, new: Item | None, task: Any) -> None:
+        """Hear of a write to the store."""
+        if table == "NotificationsTable" and new is not None:
+            self._noted(readable(new), old)
+        elif table == "DeliveriesTable":
+            self._changed(old and readable(old), new and readable(new), task)
+        elif table == "InboxTable" and new is not None and old is None:
+            item = readable(new)
+            self.inbox[item["notification_id"], item["user"]] += 1
+
+    def _noted(self, item: JSON, old: Item | None) -> None:
+        message = json.loads(item["message"])
+        mark = _mark_of(message)
+        known = old and readable(old)["notification_id"]
+        self.must(
+            known in (None, item["notification_id"]),
+            "one-key-one-notification",
+            mark,
+            f"{known} was overwritten",
+        )
+        self.story.marks[item["notification_id"]] = mark
+        self.by_mark[mark] = item["notification_id"]
+        self.recorded[item["notification_id"]] = Recorded(
+            item["notification_id"], mark, of_json(item["targets"]), message, item["place"]
+        )
+
+    def _changed(self, old: JSON | None, new: JSON | None, task: Any) -> None:
+        told = new or old or {}
+        target, mark = told["target"], self.mark(told["notification_id"])
+        track = self.track(told["notification_id"], target)
+        before, after = (old or {}).get("state"), (new or {}).get("state")
+        name = f"{mark}/{target}"
+        self.story.tell(name, f"{before or 'queued'} -> {after}")
+        self.must(new, "states-advance", mark, f"{target} was deleted")
+        if new is None:
+            return
+        track.state, track.item = after, new
+        self._held(track, mark, old, new, task)
+        claimed = after == "sending" and (
+            before != "sending" or new["owner"] != (old or {}).get("owner")
+        )
+        self.must(
+            after in ADVANCES[before] or (before == after and old == new),
+            "states-advance",
+            mark,
+            f"{target}: {before} -> {after}",
+        )
+        self.must(
+            new.get("attempts", 0) <= self.max_retries + 1,
+            "attempts-are-bounded",
+            mark,
+            f"{target}: attempt {new.get('attempts')}",
+        )
+        if claimed:
+            again = any(each.owner == new["owner"] for each in track.claims)
+            self.must(not again, "claims-are-owned", mark, f"{target}: one claim taken twice")
+            claim = Claim(new["owner"], task, self.scheduler.seconds, new["lease_until"])
+            track.claims.append(claim)
+            self.claims[task] = claim
+        elif after != "sending":
+            self._ended(track, mark, before, new, task)
+
+    def returned(self, task: Any) -> None:
+        """Hear that a task has the answer to what it wrote."""
+        claim = self.claims.pop(task, None)
+        if claim is not None:
+            claim.known_at = self.scheduler.seconds
+
+    def _held(self, track: Track, mark: str, old: JSON | None, new: JSON, task: Any) -> None:
+        """Check that nobody but its holder ends a claim, unless its lease has lapsed."""
+        claim = track.claims[-1] if track.claims else None
+        if claim is None or not old or old["state"] != "sending" or not _is_worker(task):
+            return
+        if claim.task is task or new["state"] == "sent":
+            return
+        lapsed = self.scheduler.epoch + self.scheduler.seconds >= claim.lease_until
+        taken = new["state"] == "unknown" or new.get("owner") != claim.owner
+        self.must(
+            lapsed and taken,
+            "claims-are-owned",
+            mark,
+            f"{new['target']} of {claim.task.name} became {new['state']} by {task.name}",
+        )
+        lives = not claim.task.done and self.scheduler.now < claim.task.allowed
+        self.must(
+            not lives,
+            "leases-outlive-their-holders",
+            mark,
+            f"{new['target']} of {claim.task.name}, which lives",
+        )
+
+    def _ended(self, track: Track, mark: str, before: str | None, new: JSON, task: Any) -> None:
+        held = (each for each in reversed(track.claims) if each.owner == new.get("owner"))
+        claim = next(held, None)
+        worker = _is_worker(task)
+        if claim and worker and before == "sending" and claim.recorded is None:
+            claim.recorded, claim.recorded_at = new["state"], self.scheduler.seconds
+            claim.failure = new.get("failure")
+        name = f"{new['target']} {new['state']}"
+        taken = [each for each in track.calls if each.accepted]
+        if new["state"] == "sent" and worker and track.channel != "inapp":
+            ids = [each.message_id for each in taken]
+            known = new.get("provider_message_id") in ids
+            self.must(known, "sent-means-accepted", mark, f"{name}, and no provider took it")
+        if new["state"] == "sent" and worker and track.channel == "inapp":
+            count = self._in_inbox(new["notification_id"])
+            self.must(count == 1, "in-app-exactly-once", mark, f"{count} in the inbox")
+        if new["state"] in ("failed", "expired", "cancelled", "suppressed") and not track.reported:
+            self.must(
+                not taken, "failed-means-not-sent", mark, f"{name}, and {len(taken)} were accepted"
+            )
+        if new["state"] in ("failed", "unknown") and worker:
+            self._gave_up(track, mark, claim, new)
+
+    def _gave_up(self, track: Track, mark: str, claim: Claim | None, new: JSON) -> None:
+        """Check that a worker ended a delivery for want of attempts only when they were spent."""
+        recorded = self.recorded[new["notification_id"]]
+        last = claim.calls[-1] if claim and claim.calls else None
+        if last and last.told == "refused":
+            return
+        if recorded.at_most_once and new["state"] == "unknown":
+            return
+        now = self.scheduler.epoch + self.scheduler.seconds
+        if recorded.expires_at is not None and now >= recorded.expires_at:
+            return
+        spent = [each for each in track.claims if track.channel == "inapp" or not each.is_free]
+        self.must(
+            len(spent) > self.max_retries,
+            "throttling-spends-nothing",
+            mark,
+            f"{new['target']} gave up after {len(spent)} spent attempts",
+        )
+
+    def _in_inbox(self, notification_id: str) -> int:
+        return sum(count for (each, _), count in self.inbox.items() if each == notification_id)
+
+    def asked(self, request: Request) -> None:
+        """Hear of a request to a provider, before it is answered."""
+        self.counts["requests"] += 1
+        notification_id = self.by_mark.get(request.mark)
+        self.must(notification_id, "sent-means-recorded", request.mark, "nobody asked for this")
+        if notification_id is None:
+            return
+        recorded = self.recorded[notification_id]
+        target = _target(request)
+        track = self.track(notification_id, target)
+        mark, what = recorded.mark, f"{target} by {request.task.name}"
+        self.must(
+            (request.channel, request.address) not in self.forbidden,
+            "suppressed-is-not-called",
+            mark,
+            what,
+        )
+        begun = request.task.begun / 1e6
+        task = request.task.root
+        since = self.scheduler.seconds if task is request.task else begun
+        mine = [each for each in track.claims if each.task is task and each.at <= since]
+        self.must(mine, "one-call-per-claim", mark, f"{what}: without a claim")
+        if mine:
+            claim = mine[-1]
+            left = claim.task.allowed / 1e6 - (claim.known_at or claim.at)
+            self.must(
+                left >= CALL_SECONDS, "no-call-without-time", mark, f"{what}: {left:.1f} s left"
+            )
+            self.must(not claim.calls, "one-call-per-claim", mark, f"{what}: twice in one claim")
+            self._repeats(recorded, track, claim, what)
+            claim.calls.append(request)
+        track.calls.append(request)
+
+    def _repeats(self, recorded: Recorded, track: Track, claim: Claim, what: str) -> None:
+        """Judge a call by what was known when its claim was taken."""
+        mark = recorded.mark
+        at = self.scheduler.epoch + claim.at
+        self.must(
+            recorded.expires_at is None or at <= recorded.expires_at,
+            "expiry-is-honoured",
+            mark,
+            what,
+        )
+        for earlier in track.claims:
+            if earlier.at >= claim.at or earlier is claim:
+                continue
+            ended = earlier.recorded in FINAL and earlier.recorded_at < claim.at
+            self.must(not ended, "repeat-only-unrecorded", mark, f"{what}: it was recorded before")
+            doubtful = any(each.told in ("accepted", "unsure") for each in earlier.calls)
+            self.must(not (recorded.at_most_once and doubtful), "at-most-once-is-kept", mark, what)
+
+    # ------------------------------------------------------------------ judging
+
+    def judge(self, waiting: Mapping[str, list[str]], dead: Mapping[str, list[JSON]]) -> None:
+        """Judge the end: ``waiting`` are the queues' bodies, ``dead`` the dead letters."""
+        for notification_id in self.promised:
+            recorded = self.recorded[notification_id]
+            for target in recorded.targets:
+                self._kept(recorded, target, waiting, dead)
+        for (notification_id, target), track in self.tracks.items():
+            self._repeated(self.recorded[notification_id], target, track)
+        for (notification_id, _), count in self.inbox.items():
+            self.must(count == 1, "in-app-exactly-once", self.mark(notification_id), f"{count}")
+
+    def _kept(
+        self,
+        recorded: Recorded,
+        target: str,
+        waiting: Mapping[str, list[str]],
+        dead: Mapping[str, list[JSON]],
+    ) -> None:
+        track = self.track(recorded.notification_id, target)
+        self.counts["deliveries"] += 1
+        self.counts[f"ended {track.state or 'nowhere'}"] += 1
+        if track.state in FINAL:
+            return
+        channel = track.channel
+        letters = [
+            each for each in dead.get(channel, []) if recorded.notification_id in each["body"]
+        ]
+        if letters:
+            self.counts["dead letters"] += 1
+            why = track.item.get("error_code") or any(each["reason"] for each in letters)
+            self.must(why, "dead-letters-have-a-reason", recorded.mark, target)
+            return
+        waits = any(recorded.notification_id in body for body in waiting.get(channel, []))
+        name = "every-delivery-ends" if waits or track.state else "nothing-is-lost"
+        self.counts["lost"] += name == "nothing-is-lost"
+        self.must(False, name, recorded.mark, f"{target} is {track.state or 'queued'}")
+
+    def _repeated(self, recorded: Recorded, target: str, track: Track) -> None:
+        taken = [each for each in track.calls if each.accepted]
+        if len(taken) <= 1:
+            return
+        more = len(taken) - 1
+        self.counts["duplicates"] += more
+        mark = recorded.mark
+        shown = bool(track.item.get("maybe_sent")) and track.item.get("attempts", 0) > 1
+        self.must(shown, "duplicates-are-shown", mark, f"{target} was accepted {len(taken)} times")
+        self.must(
+            not recorded.at_most_once, "at-most-once-is-kept", mark, f"{target}: {len(taken)}"
+        )
+        before = {each.mark for each in self.violations if each.invariant in _UNEXPLAINED}
+        if shown and mark not in before:
+            self.counts["duplicates explained"] += more
+
+
+_UNEXPLAINED = {"repeat-only-unrecorded", "at-most-once-is-kept", "one-call-per-claim"}
+
+
+def _is_worker(task: Any) -> bool:
+    return task is not None and bool(task.consumes)
+
+
+def _target(request: Request) -> str:
+    if request.channel != "push":
+        return request.channel
+    return f"push#{hashlib.sha256(request.address.encode()).hexdigest()[:12]}"
+
+
+def _mark_of(message: JSON) -> str:
+    found = MARK.search(json.dumps([message.get("inline"), message.get("variables")]))
+    return found[0] if found else "?"
