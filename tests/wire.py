@@ -18,8 +18,8 @@ PATIENCE = 10
 class Wire:
     """A server on 127.0.0.1. ``requests`` are the bodies it was sent, one per HTTP request."""
 
-    listener: socket.socket
     answer: Answer
+    port: int = 0
     requests: list[bytes] = field(default_factory=list)
     heads: list[bytes] = field(default_factory=list)
 
@@ -27,21 +27,11 @@ class Wire:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    @property
-    def port(self) -> int:
-        return int(self.listener.getsockname()[1])
-
     def sent(self, path: bytes = b"") -> int:
         """Return how many requests named the path."""
         return sum(path in head.partition(b"\r\n")[0] for head in self.heads)
 
-    def serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self.listener.accept()
-                threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
-
-    def _converse(self, connection: Connection) -> None:
+    def converse(self, connection: Connection) -> None:
         with connection, suppress(OSError):
             connection.settimeout(PATIENCE)
             while head := _read_until(connection, b"\r\n\r\n"):
@@ -51,16 +41,29 @@ class Wire:
 
 
 @contextmanager
-def listening(answer: Answer) -> Iterator[Wire]:
-    """Run a wire for as long as the block takes."""
+def accepting(converse: Callable[[Connection], None]) -> Iterator[int]:
+    """Converse with whoever connects for as long as the block takes; yield the port."""
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=converse, args=(connection,), daemon=True).start()
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        wire = Wire(listener, answer)
-        thread = threading.Thread(target=wire.serve, daemon=True)
-        thread.start()
-        yield wire
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1]
         # Closing alone does not wake who accepts.
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def listening(answer: Answer) -> Iterator[Wire]:
+    """Run a wire for as long as the block takes."""
+    wire = Wire(answer)
+    with accepting(wire.converse) as wire.port:
+        yield wire
 
 
 def reply(status: int, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:

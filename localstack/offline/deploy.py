@@ -12,6 +12,7 @@ from offline.environment import tool_environment
 
 STACK = "carillon-local"
 SENDER = "carillon@example.com"
+SMS_IDENTITY = "arn:aws:sms-voice:us-east-1:000000000000:phone-number/phone-carillon"
 TTL_ATTRIBUTE = "expires_at"
 
 
@@ -63,6 +64,9 @@ def parameters(api: str, sandbox: str) -> dict[str, str]:
         "SenderEmail": SENDER,
         "PublicUrl": api,
         "SesEndpointUrl": sandbox,
+        "SendgridBaseUrl": sandbox,
+        "SmsEndpointUrl": sandbox,
+        "SmsOriginationIdentity": SMS_IDENTITY,
         "TwilioBaseUrl": sandbox,
         "FcmBaseUrl": sandbox,
         "OpenRegistration": "true",

@@ -4,6 +4,7 @@ import json
 import secrets
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -16,13 +17,15 @@ PROJECT = "carillon-local"
 _KEY_BITS = 2048
 
 
-def put(endpoint: str, sandbox: str) -> str:
+def put(endpoint: str, sandbox: str, smtp_port: int) -> str:
     """Store every secret as a SecureString and return the admin token."""
     admin_token = f"nk_admin_{secrets.token_urlsafe(32)}"
     values = {
         "admin-token": admin_token,
         "twilio": json.dumps(twilio_account()),
         "fcm": json.dumps(firebase_account(sandbox)),
+        "sendgrid": json.dumps({"api_key": f"SG.{secrets.token_urlsafe(32)}"}),
+        "smtp": json.dumps(mail_account(sandbox, smtp_port)),
     }
     with cloud.client("ssm", endpoint) as ssm:
         for name, value in values.items():
@@ -45,6 +48,18 @@ def twilio_account() -> dict[str, str]:
         "account_sid": f"AC{secrets.token_hex(16)}",
         "auth_token": secrets.token_hex(16),
         "messaging_service_sid": f"MG{secrets.token_hex(16)}",
+    }
+
+
+def mail_account(sandbox: str, port: int) -> dict[str, str | int]:
+    """Return the sandbox's mail server, which is on this machine and speaks no TLS."""
+    host = urlsplit(sandbox).hostname or "127.0.0.1"
+    return {
+        "host": host,
+        "port": port,
+        "username": "carillon",
+        "password": secrets.token_hex(16),
+        "security": "none",
     }
 
 

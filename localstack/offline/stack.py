@@ -96,7 +96,7 @@ def running(  # noqa: PLR0913 - each has a default, and a caller names it
                         providers.await_ready(stand_in, sandbox)
                     cloud.await_ready(engine, endpoint)
                 with steps.step("store the secrets"):
-                    admin_token = secrets.put(endpoint, sandbox)
+                    admin_token = secrets.put(endpoint, sandbox, providers.smtp_port(sandbox))
                 built.finish(children)
                 building.done()
                 with steps.step("sam deploy"):

@@ -1,1 +1,1 @@
-"""The provider sandbox: SES, Twilio and FCM spoken offline, for development and tests."""
+"""The provider sandbox: each provider's wire spoken offline, for development and tests."""

@@ -10,8 +10,9 @@ from typing import Final
 
 from aiohttp import web
 
+from .addresses import find_agreed
 from .mailroom import Mailroom, Message, Request
-from .outcomes import KEPT, SILENCE_SECONDS, Fault, Reaction, find_agreed
+from .outcomes import KEPT, SILENCE_SECONDS, Fault, Reaction
 
 MAILROOM: Final = web.AppKey("mailroom", Mailroom)
 PROXY_HTML: Final = "<html><head><title>Sign in</title></head><body>Corporate proxy</body></html>"
@@ -45,7 +46,7 @@ async def answer(
         mailroom.keep(message)
     status = verdict.response.status if verdict.response else None
     mailroom.note(
-        Request(message.channel, message.to, message.notification_id, verdict.outcome, status)
+        Request(message.provider, message.to, message.notification_id, verdict.outcome, status)
     )
     return verdict.response or await _vanish(request, verdict.outcome)
 
@@ -74,14 +75,20 @@ def _turn_away(objection: Fault, refuse: Refusal) -> Verdict:
 def _judge(
     message: Message, mailroom: Mailroom, accepted: web.Response, refuse: Refusal
 ) -> Verdict:
-    agreed = find_agreed(message.channel, message.to)
+    reaction, fault = judge(message, mailroom)
+    if fault:
+        return Verdict(reaction, refuse(fault))
+    return Verdict(reaction, _response(reaction, accepted), reaction in KEPT)
+
+
+def judge(message: Message, mailroom: Mailroom) -> tuple[Reaction, Fault | None]:
+    """Return what was agreed on for the recipient, and the error that goes with a refusal."""
+    agreed = find_agreed(message.provider, message.to)
     reaction = agreed.reaction if agreed else Reaction.ACCEPTED
     if reaction is Reaction.FLAKY:
-        first = mailroom.first_time((message.channel, message.notification_id or message.to))
+        first = mailroom.first_time((message.provider, message.notification_id or message.to))
         reaction = Reaction.REFUSED if first else Reaction.ACCEPTED
-    if reaction is Reaction.REFUSED and agreed and agreed.fault:
-        return Verdict(reaction, refuse(agreed.fault))
-    return Verdict(reaction, _response(reaction, accepted), reaction in KEPT)
+    return reaction, agreed.fault if agreed and reaction is Reaction.REFUSED else None
 
 
 def _response(reaction: Reaction, accepted: web.Response) -> web.Response | None:

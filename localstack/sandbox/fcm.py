@@ -9,7 +9,7 @@ from aiohttp import web
 
 from .exchange import answer, parse_json, text_at
 from .mailroom import Message
-from .outcomes import Channel, Fault
+from .outcomes import Fault, Provider
 
 ROUTES = web.RouteTableDef()
 
@@ -32,6 +32,7 @@ FCM_ERRORS: Final = frozenset(
         "INVALID_ARGUMENT",
         "UNREGISTERED",
         "QUOTA_EXCEEDED",
+        "SENDER_ID_MISMATCH",
         "INTERNAL",
         "UNAVAILABLE",
         "THIRD_PARTY_AUTH_ERROR",
@@ -55,7 +56,7 @@ async def send_message(request: web.Request) -> web.Response:
     pushed = document.get("message")
     to = next(filter(None, (text_at(pushed, target) for target in TARGETS)), None)
     message = Message(
-        Channel.PUSH,
+        Provider.FCM,
         to=to or "",
         provider_message_id=_new_name(request.match_info["project"]),
         notification_id=text_at(pushed, "data", "notification_id"),

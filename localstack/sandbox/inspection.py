@@ -5,17 +5,18 @@ from typing import Final
 
 from aiohttp import web
 
+from .addresses import ADDRESSES
 from .exchange import MAILROOM
-from .outcomes import ADDRESSES
 
 ROUTES = web.RouteTableDef()
-FILTERS: Final = ("notification_id", "channel", "to")
+SMTP_PORT: Final = web.AppKey("smtp_port", int)
+FILTERS: Final = ("notification_id", "channel", "provider", "to")
 
 
 @ROUTES.get("/health")
-async def report_health(_: web.Request) -> web.Response:
-    """Say that the sandbox is up."""
-    return web.json_response({"status": "ok"})
+async def report_health(request: web.Request) -> web.Response:
+    """Say that the sandbox is up, and where it takes mail."""
+    return web.json_response({"status": "ok", "smtp_port": request.app[SMTP_PORT]})
 
 
 @ROUTES.get("/addresses")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from .outcomes import Channel
+from .outcomes import Channel, Provider
 
 NEWEST: Final = 10_000
 NEWS_BACKLOG: Final = 1_000
@@ -25,7 +25,7 @@ def _now() -> str:
 class Message:
     """A message as the recipient would have received it."""
 
-    channel: Channel
+    provider: Provider
     to: str
     provider_message_id: str
     notification_id: str | None = None
@@ -36,17 +36,27 @@ class Message:
     html: str | None = None
     received_at: str = field(default_factory=_now)
 
+    @property
+    def channel(self) -> Channel:
+        """Return the channel of its provider."""
+        return self.provider.channel
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A call that reached a provider, whether or not it was accepted."""
 
-    channel: Channel
+    provider: Provider
     to: str
     notification_id: str | None
     outcome: str
     status: int | None
     received_at: str = field(default_factory=_now)
+
+    @property
+    def channel(self) -> Channel:
+        """Return the channel of its provider."""
+        return self.provider.channel
 
 
 Record = Message | Request
@@ -67,7 +77,7 @@ class Mailroom:
         """Keep an accepted message and tell whoever listens."""
         self._messages.append(message)
         if self._listeners:
-            self._tell(f"event: message\ndata: {json.dumps(asdict(message))}\n\n")
+            self._tell(f"event: message\ndata: {json.dumps(_shown(message))}\n\n")
 
     def note(self, request: Request) -> None:
         """Note that a request was on the wire."""
@@ -129,7 +139,11 @@ class Mailroom:
 
 def _select(records: Iterable[Record], wanted: dict[str, str]) -> list[dict[str, object]]:
     return [
-        asdict(record)
+        _shown(record)
         for record in records
         if all(getattr(record, name) == value for name, value in wanted.items())
     ]
+
+
+def _shown(record: Record) -> dict[str, object]:
+    return {"channel": record.channel, **asdict(record)}

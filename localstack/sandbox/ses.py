@@ -1,31 +1,18 @@
 """Amazon SES, version 2 of its API: SendEmail with simple or raw content."""
 
 import base64
-import email
+import binascii
 import time
 import uuid
-from dataclasses import dataclass
-from email import policy
-from email.message import EmailMessage
 
 from aiohttp import web
 
 from .exchange import answer, parse_json, text_at
 from .mailroom import Message
-from .outcomes import Channel, Fault
+from .mime import Content, read
+from .outcomes import Fault, Provider
 
 ROUTES = web.RouteTableDef()
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """The readable part of an email, and the addresses that a raw one carries itself."""
-
-    subject: str | None
-    body: str | None
-    html: str | None
-    sender: str | None = None
-    to: str | None = None
 
 
 @ROUTES.post("/v2/email/outbound-emails")
@@ -55,7 +42,7 @@ NOTHING = Content(None, None, None)
 
 def _message(document: dict[str, object], content: Content) -> Message:
     return Message(
-        Channel.EMAIL,
+        Provider.SES,
         to=", ".join(_recipients(document)) or content.to or "",
         provider_message_id=_new_id(),
         notification_id=_tag(document, "notification_id"),
@@ -108,25 +95,13 @@ def _tag(document: dict[str, object], name: str) -> str | None:
 def _content(document: dict[str, object]) -> Content | None:
     raw = text_at(document, "Content", "Raw", "Data")
     if raw is not None:
-        return _raw_content(raw)
+        try:
+            return read(base64.b64decode(raw))
+        except binascii.Error:
+            return None
     simple = ("Content", "Simple")
     subject = text_at(document, *simple, "Subject", "Data")
     text = text_at(document, *simple, "Body", "Text", "Data")
     html = text_at(document, *simple, "Body", "Html", "Data")
     complete = subject is not None and (text is not None or html is not None)
     return Content(subject, text, html) if complete else None
-
-
-def _raw_content(encoded: str) -> Content | None:
-    try:
-        parsed = email.message_from_bytes(base64.b64decode(encoded), policy=policy.default)
-        text, html = _part(parsed, "plain"), _part(parsed, "html")
-        return Content(parsed["Subject"], text, html, parsed["From"], parsed["To"])
-    except (LookupError, ValueError):
-        return None
-
-
-def _part(message: EmailMessage, kind: str) -> str | None:
-    part = message.get_body((kind,))
-    content = part.get_content() if part else None
-    return content if isinstance(content, str) else None

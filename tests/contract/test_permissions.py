@@ -26,7 +26,7 @@ def test_j8_a_function_names_what_it_may_do_and_to_what(name) -> None:
         assert statement["Effect"] == "Allow"
         actions = statement["Action"]
         for action in [actions] if isinstance(actions, str) else actions:
-            assert re.fullmatch(r"[a-z0-9]+:[A-Z][A-Za-z]+", action), action
+            assert re.fullmatch(r"[a-z0-9-]+:[A-Z][A-Za-z]+", action), action
         wanted = statement["Resource"]
         for resource in wanted if isinstance(wanted, list) else [wanted]:
             # At most an index of a named table, a key in a named bucket, an identity of SES's.

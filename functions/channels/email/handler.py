@@ -2,6 +2,8 @@
 
 from carillon.delivery import consumer
 from carillon.models import Channel
-from functions.channels.email import ses
+from functions.channels.email import sendgrid, ses, smtp
 
-lambda_handler = consumer(Channel.EMAIL, {"ses": ses.send})
+lambda_handler = consumer(
+    Channel.EMAIL, {"ses": ses.send, "smtp": smtp.send, "sendgrid": sendgrid.send}
+)

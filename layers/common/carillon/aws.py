@@ -9,6 +9,7 @@ from botocore.config import Config
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_pinpoint_sms_voice_v2 import PinpointSMSVoiceV2Client
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sns import SNSClient
@@ -75,6 +76,12 @@ def functions() -> "LambdaClient":
 def ses() -> "SESV2Client":
     """Return the SES client, which sends every request once."""
     return _session().client("sesv2", config=_PROVIDER)
+
+
+@cache
+def texts() -> "PinpointSMSVoiceV2Client":
+    """Return the client of End User Messaging SMS, which sends every request once."""
+    return _session().client("pinpoint-sms-voice-v2", config=_PROVIDER)
 
 
 @cache

@@ -205,7 +205,7 @@ def attempt(provider: str) -> Callable[[Callable[[To], Gets]], Callable[[To], Ge
             try:
                 return _await(send, outgoing)
             except ProviderError as error:
-                error.message = error.message.replace(outgoing.address, "<address>")
+                error.message = error.message.replace(outgoing.address, "[address]")
                 if not error.listed:
                     _count(provider, error.code)
                 raise

@@ -53,6 +53,8 @@ class Settings:
     public_url: str = ""
     twilio_base_url: str = ""
     fcm_base_url: str = ""
+    sendgrid_base_url: str = ""
+    sms_origination_identity: str = ""
     secrets_prefix: str = ""
     open_registration: str = ""
     idempotency_ttl_seconds: int = 604_800

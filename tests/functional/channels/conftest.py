@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -21,14 +22,30 @@ from carillon.delivery import Outgoing
 from carillon.messages import Inline, Message
 from carillon.models import Channel
 from carillon.settings import settings
-from functions.channels.email import ses
+from functions.channels.email import sendgrid, ses, smtp
 from functions.channels.push import fcm
+from functions.channels.sms import aws as texts
 from functions.channels.sms import twilio
 from sandbox.app import make_app
 from sandbox.mailroom import Mailroom
 
-PROVIDERS: dict[str, ModuleType] = {"ses": ses, "twilio": twilio, "fcm": fcm}
-CHANNELS = {"ses": "email", "twilio": "sms", "fcm": "push"}
+OVER_HTTP: dict[str, ModuleType] = {
+    "ses": ses,
+    "sendgrid": sendgrid,
+    "twilio": twilio,
+    "aws": texts,
+    "fcm": fcm,
+}
+PROVIDERS = OVER_HTTP | {"smtp": smtp}
+CHANNELS = {
+    "ses": "email",
+    "smtp": "email",
+    "sendgrid": "email",
+    "twilio": "sms",
+    "aws": "sms",
+    "fcm": "push",
+}
+IDENTITY = "arn:aws:sms-voice:us-east-1:123456789012:phone-number/phone-1"
 CONTENT = {
     "email": {"subject": "Hi", "text": "Hello", "html": "<b>Hello</b>"},
     "sms": {"text": "Hello"},
@@ -43,20 +60,23 @@ ACCESS_TOKEN = {"access_token": "ya29.a", "expires_in": 3600, "token_type": "Bea
 class Sandbox:
     url: str
     store: Mailroom
+    smtp_port: int
 
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """The provider sandbox, in a thread."""
     store, loop = Mailroom(), asyncio.new_event_loop()
-    runner = web.AppRunner(make_app(store), handler_cancellation=True)
+    mail = socket.create_server(("127.0.0.1", 0))
+    smtp_port = mail.getsockname()[1]
+    runner = web.AppRunner(make_app(store, mail), handler_cancellation=True)
     loop.run_until_complete(runner.setup())
     site = web.TCPSite(runner, "127.0.0.1", 0)
     loop.run_until_complete(site.start())
     port = runner.addresses[0][1]
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    yield Sandbox(f"http://127.0.0.1:{port}", store)
+    yield Sandbox(f"http://127.0.0.1:{port}", store, smtp_port)
     asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(20)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
@@ -84,13 +104,16 @@ def service_account() -> dict[str, str]:
 @pytest.fixture
 def point(
     monkeypatch: pytest.MonkeyPatch, service_account: dict[str, str]
-) -> Iterator[Callable[[str], None]]:
-    """Return a function that points all providers at an address."""
+) -> Iterator[Callable[..., None]]:
+    """Return a function that points all providers at an address; ``mail`` changes SMTP's secret."""
 
-    def at(url: str) -> None:
+    def at(url: str, smtp_port: int = 9, mail: Mapping[str, Any] | None = None) -> None:
         monkeypatch.setenv("SENDER_EMAIL", "Carillon <carillon@example.com>")
         monkeypatch.setenv("PUBLIC_URL", "https://api.example.com")
         monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_PINPOINT_SMS_VOICE_V2", url)
+        monkeypatch.setenv("SMS_ORIGINATION_IDENTITY", IDENTITY)
+        monkeypatch.setenv("SENDGRID_BASE_URL", url)
         monkeypatch.setenv("TWILIO_BASE_URL", url)
         monkeypatch.setenv("FCM_BASE_URL", url)
         monkeypatch.setenv("SECRETS_PREFIX", PREFIX)
@@ -99,9 +122,13 @@ def point(
                 {"account_sid": "AC" + "a" * 32, "auth_token": "t", "from": "+15005550006"}
             ),
             f"{PREFIX}/fcm": json.dumps(service_account | {"token_uri": f"{url}/token"}),
+            f"{PREFIX}/sendgrid": json.dumps({"api_key": "SG.key"}),
+            f"{PREFIX}/smtp": json.dumps(
+                {"host": "127.0.0.1", "port": smtp_port, "security": "none"} | dict(mail or {})
+            ),
         }
         read = cache(secrets.__getitem__)
-        for module in (twilio, fcm, delivery):
+        for module in (smtp, sendgrid, twilio, fcm, delivery):
             monkeypatch.setattr(module, "secret", read)
         forget()
 
@@ -111,9 +138,16 @@ def point(
 
 def forget() -> None:
     settings.cache_clear()
-    aws.ses.cache_clear()
-    twilio._account.cache_clear()
-    twilio._client.cache_clear()
+    for cached in (
+        aws.ses,
+        aws.texts,
+        smtp._account,
+        sendgrid._key,
+        sendgrid._pool,
+        twilio._account,
+        twilio._client,
+    ):
+        cached.cache_clear()
     if fcm._app.cache_info().currsize:
         fcm.firebase_admin.delete_app(fcm._app())
     fcm._app.cache_clear()
@@ -122,13 +156,13 @@ def forget() -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shorter patience for providers that never answer."""
-    monkeypatch.setattr(twilio, "PROVIDER_TIMEOUT", 1)
-    monkeypatch.setattr(fcm, "PROVIDER_TIMEOUT", 1)
+    for module in (smtp, sendgrid, twilio, fcm):
+        monkeypatch.setattr(module, "PROVIDER_TIMEOUT", 1)
     monkeypatch.setattr(aws, "_PROVIDER", aws._PROVIDER.merge(aws.Config(read_timeout=1)))
 
 
 @pytest.fixture
-def scripted(point: Callable[[str], None]) -> Iterator[Callable[[Answer], Wire]]:
+def scripted(point: Callable[..., None]) -> Iterator[Callable[[Answer], Wire]]:
     """Return a maker of a wire that all providers are pointed at; access tokens it grants."""
     with ExitStack() as opened:
 

@@ -11,25 +11,32 @@ from typing import Any
 import pytest
 import wire
 from botocore.exceptions import NoCredentialsError
-from functional.channels.conftest import CHANNELS, PLAIN, PROVIDERS, outgoing
+from functional.channels.conftest import CHANNELS, IDENTITY, OVER_HTTP, PLAIN, outgoing
 from wire import reply
 
 from carillon import delivery, failures, metrics
 from carillon.errors import Failure, ProviderError
 from functions.channels.email import ses
 from functions.channels.push import fcm
+from functions.channels.sms import aws as texts
 from functions.channels.sms import twilio
 
 RETRY, UNKNOWN, THROTTLE = Failure.RETRY, Failure.UNKNOWN, Failure.THROTTLE
 PERMANENT, RECIPIENT, CONFIG = Failure.PERMANENT, Failure.RECIPIENT, Failure.CONFIG
-ACCEPTED = {"ses": 200, "twilio": 201, "fcm": 200}
-PATHS = {"ses": b"outbound-emails", "twilio": b"Messages.json", "fcm": b"messages:send"}
+ACCEPTED = {"ses": 200, "sendgrid": 202, "twilio": 201, "aws": 200, "fcm": 200}
+PATHS = {
+    "ses": b"outbound-emails",
+    "sendgrid": b"/v3/mail/send",
+    "twilio": b"Messages.json",
+    "aws": b"POST / ",
+    "fcm": b"messages:send",
+}
 
 
 def failed(provider: str, **of_message: Any) -> ProviderError:
     """Send, and return how that failed."""
     with pytest.raises(ProviderError) as caught:
-        delivery._send_once(PROVIDERS[provider].send, outgoing(CHANNELS[provider], **of_message))
+        delivery._send_once(OVER_HTTP[provider].send, outgoing(CHANNELS[provider], **of_message))
     return caught.value
 
 
@@ -37,6 +44,12 @@ def refuse(provider: str, status: int, code: str, text: str, headers=None) -> wi
     """Answer with an error as the provider puts it."""
     if provider == "ses":
         return reply(status, {"message": text}, {"x-amzn-ErrorType": code} | (headers or {}))
+    if provider == "aws":
+        kind, _, reason = code.partition(":")
+        told = {"__type": kind, "Message": text} | ({"Reason": reason} if reason else {})
+        return reply(status, told, headers)
+    if provider == "sendgrid":
+        return reply(status, {"errors": [{"field": code, "message": text}]}, headers)
     if provider == "twilio":
         return reply(status, {"code": int(code), "message": text, "status": status}, headers)
     error: dict[str, Any] = {"code": status, "message": text, "status": code.partition("/")[0]}
@@ -54,7 +67,7 @@ def refuse(provider: str, status: int, code: str, text: str, headers=None) -> wi
     [wire.reset, wire.hang_up, wire.half],
     ids=["a_p14_reset", "hang_up", "half"],
 )
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", OVER_HTTP)
 def test_a_connection_that_broke_after_the_request_may_have_sent_a_p14(
     scripted, provider, answer
 ) -> None:
@@ -63,7 +76,7 @@ def test_a_connection_that_broke_after_the_request_may_have_sent_a_p14(
     assert told.sent(PATHS[provider]) == 1
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", OVER_HTTP)
 def test_a_reply_that_never_comes_is_one_request_of_unknown_outcome_a_p04(
     scripted, quick, provider
 ) -> None:
@@ -77,14 +90,14 @@ def test_a_reply_that_never_comes_is_one_request_of_unknown_outcome_a_p04(
     [None, "<html>Sign in</html>", {}, [], {"id": 7}],
     ids=["a_p01_a_p02_empty", "a_p15_html", "a_p03_nothing", "list", "foreign"],
 )
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", OVER_HTTP)
 def test_a_2xx_without_an_id_is_no_proof_a_p01_a_p02_a_p03_a_p15(scripted, provider, body) -> None:
     told = scripted(reply(ACCEPTED[provider], body))
     assert failed(provider).failure is UNKNOWN
     assert told.sent(PATHS[provider]) == 1
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", OVER_HTTP)
 def test_a_reply_that_trickles_does_not_hold_the_worker(scripted, provider, monkeypatch) -> None:
     monkeypatch.setattr(failures, "SEND_TIMEOUT", 0.5)
     told = scripted(wire.trickle)
@@ -94,7 +107,7 @@ def test_a_reply_that_trickles_does_not_hold_the_worker(scripted, provider, monk
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", OVER_HTTP)
 def test_a_redirect_is_not_followed(scripted, provider, status) -> None:
     told = scripted(reply(status, None, {"Location": "/elsewhere"}))
     assert failed(provider).failure is UNKNOWN
@@ -106,17 +119,21 @@ def test_a_redirect_is_not_followed(scripted, provider, status) -> None:
 
 THROTTLED = {
     "ses": (429, "TooManyRequestsException"),
+    "sendgrid": (429, ""),
+    "aws": (400, "ThrottlingException"),
     "twilio": (429, "20429"),
     "fcm": (429, "RESOURCE_EXHAUSTED/QUOTA_EXCEEDED"),
 }
 AWAY = {
     "ses": (503, "ServiceUnavailable"),
+    "sendgrid": (503, ""),
+    "aws": (503, "ServiceUnavailable"),
     "twilio": (503, "20503"),
     "fcm": (503, "UNAVAILABLE/UNAVAILABLE"),
 }
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", OVER_HTTP)
 def test_a_provider_s_date_to_come_back_is_kept_a_p05(scripted, provider) -> None:
     ahead = format_datetime(datetime.now(UTC) + timedelta(minutes=3), usegmt=True)
     told = scripted(refuse(provider, *AWAY[provider], "Away", {"Retry-After": ahead}))
@@ -143,7 +160,7 @@ def test_a_provider_s_date_to_come_back_is_kept_a_p05(scripted, provider) -> Non
         ("Fri, 99 Foo 2026", None),
     ],
 )
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", OVER_HTTP)
 def test_an_odd_retry_after_neither_raises_nor_loops_a_p13(scripted, provider, told, wait) -> None:
     scripted(refuse(provider, *THROTTLED[provider], "Slow down", {"Retry-After": told}))
     error = failed(provider)
@@ -215,6 +232,83 @@ def test_twilio_errors(scripted, status, code, failure) -> None:
     assert told.sent() == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "field", "text", "failure"),
+    [
+        (400, "subject", "The subject is required.", PERMANENT),
+        (400, "personalizations.0.to.0.email", "Does not contain a valid address.", RECIPIENT),
+        (400, "from.email", "The from email does not contain a valid address.", CONFIG),
+        (400, "personalizations", "You must have at least one personalization.", PERMANENT),
+        (401, "", "Maximum credits exceeded", CONFIG),
+        (403, "from", "The from address does not match a verified Sender Identity.", CONFIG),
+        (404, "", "not found", CONFIG),
+        (413, "", "The JSON payload you have included is too large.", PERMANENT),
+        (429, "", "too many requests", THROTTLE),
+        (500, "", "internal server error", UNKNOWN),
+        (503, "", "service unavailable", UNKNOWN),
+    ],
+)
+def test_sendgrid_errors(scripted, status, field, text, failure) -> None:
+    told = scripted(refuse("sendgrid", status, field, text))
+    error = failed("sendgrid")
+    assert (error.failure, error.code, error.listed) == (failure, f"{status} {field}".strip(), True)
+    assert error.message == text
+    assert told.sent() == 1
+
+
+def test_sendgrid_says_at_which_moment_to_come_back(scripted, time_machine) -> None:
+    time_machine.move_to(datetime(2026, 11, 21, 9, 30, tzinfo=UTC), tick=False)
+    moment = int(datetime(2026, 11, 21, 9, 31, tzinfo=UTC).timestamp())
+    scripted(refuse("sendgrid", 429, "", "slow", {"X-RateLimit-Reset": str(moment)}))
+    assert failed("sendgrid").retry_after == 60
+
+
+def test_sendgrid_s_200_is_not_its_202(scripted) -> None:
+    scripted(reply(200, None, {"X-Message-Id": "abc"}))
+    assert failed("sendgrid").failure is UNKNOWN
+
+
+@pytest.mark.parametrize("body", ["", "no", [], {"errors": []}, {"errors": [7]}, {"errors": {}}])
+def test_sendgrid_s_errors_may_be_unreadable(scripted, body) -> None:
+    scripted(reply(400, body))
+    assert failed("sendgrid").failure is PERMANENT
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "failure"),
+    [
+        (400, "ConflictException:DESTINATION_PHONE_NUMBER_OPTED_OUT", RECIPIENT),
+        (400, "ConflictException:DESTINATION_COUNTRY_BLOCKED_BY_PROTECT_CONFIGURATION", PERMANENT),
+        (400, "ConflictException:DESTINATION_PHONE_NUMBER_NOT_VERIFIED", CONFIG),
+        (400, "ConflictException:RESOURCE_NOT_ACTIVE", CONFIG),
+        (400, "ValidationException:DESTINATION_COUNTRY_BLOCKED", PERMANENT),
+        (400, "ValidationException:MAXIMUM_SIZE_EXCEEDED", PERMANENT),
+        (400, "ValidationException:INVALID_ARN", CONFIG),
+        (400, "ValidationException:OTHER", PERMANENT),
+        (400, "ValidationException", PERMANENT),
+        (400, "AccessDeniedException:INSUFFICIENT_ACCOUNT_REPUTATION", CONFIG),
+        (400, "AccessDeniedException", CONFIG),
+        (400, "ResourceNotFoundException", CONFIG),
+        (400, "ServiceQuotaExceededException:MONTHLY_SPEND_LIMIT_REACHED_FOR_TEXT", CONFIG),
+        (400, "ThrottlingException", THROTTLE),
+        (500, "InternalServerException", UNKNOWN),
+    ],
+)
+def test_aws_texts_errors(scripted, status, code, failure) -> None:
+    told = scripted(refuse("aws", status, code, "No"))
+    error = failed("aws")
+    assert (error.failure, error.code, error.listed) == (failure, code, True)
+    assert told.sent() == 1
+
+
+def test_a_number_that_aws_finds_invalid_is_dead_another_field_is_not(scripted) -> None:
+    told = {"__type": "ValidationException", "Message": "No", "Reason": "INVALID_PARAMETER"}
+    scripted(reply(400, told | {"Fields": [{"Name": "DestinationPhoneNumber", "Message": "No"}]}))
+    assert failed("aws").failure is RECIPIENT
+    scripted(reply(400, told | {"Fields": [{"Name": "OriginationIdentity", "Message": "No"}]}))
+    assert failed("aws").failure is PERMANENT
+
+
 def test_twilio_errors_in_the_newer_form_are_read_too(scripted) -> None:
     problem = {"type": "about:blank", "title": "No", "status": 400, "code": 21610, "detail": "STOP"}
     scripted(reply(400, problem))
@@ -273,11 +367,12 @@ def test_a_failure_of_one_platform_s_key_says_that_it_is_one_platform_s_a_p17(sc
 
 
 @pytest.mark.parametrize(("status", "failure"), [(418, PERMANENT), (599, UNKNOWN)])
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", OVER_HTTP)
 def test_what_no_table_lists_is_classed_by_its_status_and_counted_a_p12(
     scripted, provider, status, failure
 ) -> None:
-    code = {"ses": "UnheardOfException", "twilio": "98765", "fcm": "UNHEARD_OF"}[provider]
+    codes = {"twilio": "98765", "fcm": "UNHEARD_OF", "sendgrid": ""}
+    code = codes.get(provider, "UnheardOfException")
     scripted(refuse(provider, status, code, "Something new"))
     error = failed(provider)
     assert (error.failure, error.listed) == (failure, False)
@@ -285,7 +380,7 @@ def test_what_no_table_lists_is_classed_by_its_status_and_counted_a_p12(
     assert metrics._tally().for_table[series] == {"total": 1}
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", OVER_HTTP)
 def test_an_exception_of_no_known_kind_may_have_come_after_the_request(
     provider, point, monkeypatch
 ) -> None:
@@ -293,20 +388,21 @@ def test_an_exception_of_no_known_kind_may_have_come_after_the_request(
         raise LookupError(PLAIN[CHANNELS[provider]])
 
     point("http://127.0.0.1:9")
-    monkeypatch.setattr(PROVIDERS[provider], "configured", broken)
+    monkeypatch.setattr(OVER_HTTP[provider], "configured", broken)
     error = failed(provider)
     assert (error.failure, error.code, error.listed) == (UNKNOWN, "LookupError", False)
     assert PLAIN[CHANNELS[provider]] not in str(error)
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", OVER_HTTP)
 def test_no_error_names_the_address(scripted, provider, caplog) -> None:
-    code = {"ses": "BadRequestException", "twilio": "21211", "fcm": "INVALID_ARGUMENT"}[provider]
+    codes = {"twilio": "21211", "fcm": "INVALID_ARGUMENT", "sendgrid": "subject"}
+    code = codes.get(provider, "BadRequestException")
     address = PLAIN[CHANNELS[provider]]
     scripted(refuse(provider, 400, code, f"Illegal address {address} was given"))
     error = failed(provider)
     assert address not in error.message
-    assert "<address> was given" in error.message
+    assert "[address] was given" in error.message
     assert address not in caplog.text
 
 
@@ -314,34 +410,36 @@ def test_no_error_names_the_address(scripted, provider, caplog) -> None:
 
 
 @pytest.mark.parametrize("sender", ["", "nobody", "a..b@example.com", "Ada <ada@>", "a@b@c.de"])
+@pytest.mark.parametrize("provider", ["ses", "sendgrid"])
 def test_a_sender_that_is_no_address_stops_the_channel_rather_than_the_recipients(
-    scripted, monkeypatch, sender
+    scripted, monkeypatch, provider, sender
 ) -> None:
     told = scripted(reply(200, {"MessageId": "1"}))
     monkeypatch.setenv("SENDER_EMAIL", sender)
-    assert failed("ses").failure is CONFIG
-    assert told.sent() == 0
-
-
-@pytest.mark.parametrize("secret", ["", "null", "[]", "{}", '{"account_sid": "AC"}', "\0"])
-@pytest.mark.parametrize("provider", ["twilio", "fcm"])
-def test_an_unusable_secret_is_our_side_s_fault_and_sends_nothing(
-    scripted, monkeypatch, provider, secret
-) -> None:
-    told = scripted(reply(200, {}))
-    monkeypatch.setattr(PROVIDERS[provider], "secret", lambda _: secret, raising=True)
-    monkeypatch.setattr(PROVIDERS[provider].secret, "cache_clear", lambda: None, raising=False)
     assert failed(provider).failure is CONFIG
     assert told.sent() == 0
 
 
-def test_without_credentials_ses_is_not_asked(scripted, monkeypatch) -> None:
+@pytest.mark.parametrize("secret", ["", "null", "[]", "{}", '{"account_sid": "AC"}', "\0"])
+@pytest.mark.parametrize("provider", ["sendgrid", "twilio", "fcm"])
+def test_an_unusable_secret_is_our_side_s_fault_and_sends_nothing(
+    scripted, monkeypatch, provider, secret
+) -> None:
+    told = scripted(reply(200, {}))
+    monkeypatch.setattr(OVER_HTTP[provider], "secret", lambda _: secret, raising=True)
+    monkeypatch.setattr(OVER_HTTP[provider].secret, "cache_clear", lambda: None, raising=False)
+    assert failed(provider).failure is CONFIG
+    assert told.sent() == 0
+
+
+def test_without_credentials_aws_is_not_asked(scripted, monkeypatch) -> None:
     def none(**_: object) -> None:
         raise NoCredentialsError
 
     told = scripted(reply(200, {"MessageId": "1"}))
     monkeypatch.setattr(ses.ses(), "send_email", none)
-    assert failed("ses").failure is CONFIG
+    monkeypatch.setattr(texts.texts(), "send_text_message", none)
+    assert failed("ses").failure is failed("aws").failure is CONFIG
     assert told.sent() == 0
 
 
@@ -471,6 +569,18 @@ def test_a_device_of_a_known_platform_is_told_what_concerns_it_alone(
     told = scripted(reply(200, {"name": "projects/p/messages/1"}))
     fcm.send(replace(outgoing("push"), platform=platform))
     assert set(pushed(told)) & {"apns", "android", "webpush"} == blocks
+
+
+def test_aws_does_not_keep_a_text_beyond_its_expiry(scripted, time_machine) -> None:
+    time_machine.move_to(datetime(2026, 11, 21, 9, 30, tzinfo=UTC), tick=False)
+    told = scripted(reply(200, {"MessageId": "1"}))
+    texts.send(outgoing("sms", **LATER))
+    request = json.loads(told.requests[-1])
+    assert request["TimeToLive"] == 1800
+    assert request["Context"] == {"notification_id": "ntf_x"}
+    assert request["OriginationIdentity"] == IDENTITY
+    texts.send(outgoing("sms", expires_at="2026-11-21T09:30:01.000Z"))
+    assert json.loads(told.requests[-1])["TimeToLive"] == 5
 
 
 def test_twilio_does_not_keep_a_text_beyond_its_expiry(scripted, time_machine) -> None:

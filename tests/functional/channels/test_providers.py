@@ -1,10 +1,11 @@
 """Each channel's real SDK against the providers' wire: one request per attempt, each outcome."""
 
 import socket
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
-from functional.channels.conftest import CHANNELS, PROVIDERS, Sandbox, outgoing
+from functional.channels.conftest import CHANNELS, PLAIN, PROVIDERS, Sandbox, outgoing
 from functional.conftest import APPLICATION_CALLER
 
 from carillon import delivery
@@ -18,9 +19,9 @@ from functions.channels.push import fcm
 from functions.channels.push import handler as push
 from functions.channels.sms import handler as sms
 from functions.channels.sms import twilio
-from sandbox.outcomes import ADDRESSES, Agreed, Reaction
+from sandbox.addresses import ADDRESSES
+from sandbox.outcomes import Agreed, Reaction
 
-BY_CHANNEL = {CHANNELS[name]: module for name, module in PROVIDERS.items()}
 HANDLERS: dict[str, ModuleType] = {"email": email, "sms": sms, "push": push, "inapp": inapp}
 
 
@@ -29,48 +30,75 @@ FAILING = [row for row in ADDRESSES if row.reaction is not Reaction.ACCEPTED]
 
 
 @pytest.mark.parametrize(
-    ("channel", "address"),
+    ("provider", "address"),
     [
-        ("email", "ada@example.com"),
-        ("sms", "+14155552671"),
-        ("push", "device"),
-        *((row.channel.value, row.address) for row in ACCEPTED),
+        *((provider, PLAIN[CHANNELS[provider]]) for provider in PROVIDERS),
+        *((row.provider.value, row.address) for row in ACCEPTED),
     ],
 )
 def test_a_message_arrives_with_our_id_and_returns_the_provider_s(
-    sandbox, point, channel, address
+    sandbox, point, provider, address
 ) -> None:
-    point(sandbox.url)
-    sent = BY_CHANNEL[channel].send(outgoing(channel, address, f"ntf_{channel}_{address}"))
-    (arrived,) = sandbox.store.messages(notification_id=f"ntf_{channel}_{address}")
-    assert arrived["to"] == address
-    assert sent == Sent(BY_CHANNEL[channel].PROVIDER, arrived["provider_message_id"])
+    point(sandbox.url, sandbox.smtp_port)
+    notification_id = f"ntf_{provider}_{address}"
+    sent = PROVIDERS[provider].send(outgoing(CHANNELS[provider], address, notification_id))
+    (arrived,) = sandbox.store.messages(notification_id=notification_id)
+    assert (arrived["provider"], arrived["to"]) == (provider, address)
+    assert (arrived["body"] or "").strip() == "Hello"
+    assert sent == Sent(provider, arrived["provider_message_id"])
 
 
-@pytest.mark.parametrize("row", FAILING, ids=lambda row: row.address)
+@pytest.mark.parametrize("provider", ["ses", "smtp", "sendgrid"])
+def test_an_email_arrives_whole_whoever_carries_it(sandbox, point, provider) -> None:
+    point(sandbox.url, sandbox.smtp_port)
+    odd = {"subject": "Grüße, “Ada” 😀 " + "long " * 30, "text": "·\n.\n..\nEnde\n" + "x" * 2000}
+    odd["subject"] = odd["subject"].strip()
+    whole = replace(outgoing("email", "", f"ntf_{provider}_whole"), content=odd | {"html": "<p>é"})
+    PROVIDERS[provider].send(whole)
+    (arrived,) = sandbox.store.messages(notification_id=f"ntf_{provider}_whole")
+    assert arrived["subject"] == odd["subject"]
+    assert (arrived["body"] or "").replace("\r\n", "\n").rstrip("\n") == odd["text"]
+    assert (arrived["html"] or "").strip() == "<p>é"
+    assert "carillon@example.com" in (arrived["sender"] or "")
+
+
+@pytest.mark.parametrize("provider", ["ses", "smtp", "sendgrid"])
+@pytest.mark.parametrize("part", ["text", "html"])
+def test_an_email_may_have_one_part_alone(sandbox, point, provider, part) -> None:
+    point(sandbox.url, sandbox.smtp_port)
+    notification_id = f"ntf_{provider}_{part}"
+    content = {"subject": "Hi", part: "Hello"}
+    PROVIDERS[provider].send(replace(outgoing("email", "", notification_id), content=content))
+    (arrived,) = sandbox.store.messages(notification_id=notification_id)
+    found = {"text": arrived["body"], "html": arrived["html"]}
+    assert (found.pop(part) or "").strip() == "Hello"
+    assert set(found.values()) == {None}
+
+
+@pytest.mark.parametrize("row", FAILING, ids=lambda row: f"{row.provider}-{row.address}")
 def test_each_failure_has_its_class_and_is_one_request(sandbox, point, quick, row: Agreed) -> None:
-    point(sandbox.url)
-    channel, notification_id = row.channel.value, f"ntf_{row.channel}_{row.address}"
+    point(sandbox.url, sandbox.smtp_port)
+    notification_id = f"ntf_{row.provider}_{row.address}"
+    out = outgoing(row.channel.value, row.address, notification_id)
     with pytest.raises(ProviderError) as caught:
-        delivery._send_once(
-            BY_CHANNEL[channel].send, outgoing(channel, row.address, notification_id)
-        )
+        delivery._send_once(PROVIDERS[row.provider].send, out)
     assert caught.value.failure == Failure((row.failure_class or "").lower())
+    assert caught.value.listed
     assert len(sandbox.store.requests(notification_id=notification_id)) == 1
 
 
-@pytest.mark.parametrize("channel", BY_CHANNEL)
-def test_a_refused_connection_is_surely_not_sent(sandbox, point, channel) -> None:
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_refused_connection_is_surely_not_sent(sandbox, point, provider) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        closed = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        point(closed)
-        if channel == "push":
+        port = unused.getsockname()[1]
+        point(f"http://127.0.0.1:{port}", port)
+        if provider == "fcm":
             # The access token comes from elsewhere; only FCM is away.
             fcm._app()
             point_token(sandbox)
         with pytest.raises(ProviderError) as caught:
-            BY_CHANNEL[channel].send(outgoing(channel, "+14155552671", "ntf_x"))
+            PROVIDERS[provider].send(outgoing(CHANNELS[provider]))
     assert caught.value.failure is Failure.RETRY
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from .exchange import answer
 from .mailroom import Message
-from .outcomes import Channel, Fault
+from .outcomes import Fault, Provider
 
 ROUTES = web.RouteTableDef()
 
@@ -31,7 +31,7 @@ async def create_message(request: web.Request) -> web.Response:
     """Accept or refuse one message."""
     form = {name: str(value) for name, value in (await request.post()).items()}
     message = Message(
-        Channel.SMS,
+        Provider.TWILIO,
         to=form.get("To", ""),
         provider_message_id=f"SM{secrets.token_hex(16)}",
         notification_id=_notification_id(form.get("StatusCallback", "")),
