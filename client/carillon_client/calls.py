@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from carillon_client.models import Accepted, Json, Model
+from carillon_client.models import Accepted, Json, Model, Repeated
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -78,6 +78,11 @@ def keyed(idempotency_key: str | None) -> dict[str, str]:
 def accepted(reply: Reply) -> Accepted:
     """Read the answer to what was accepted."""
     return Accepted.of(reply.data, replayed=reply.headers.get("Idempotent-Replayed") == "true")
+
+
+def repeated(reply: Reply) -> Repeated:
+    """Read the answer to what sends a notification again."""
+    return Repeated.of(reply.data, replayed=reply.headers.get("Idempotent-Replayed") == "true")
 
 
 def one(kind: type[M]) -> Callable[[Reply], M]:

@@ -89,6 +89,13 @@ class Accepted(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated(Accepted):
+    """An accepted notification that sends another again."""
+
+    replay_of: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryError(Model):
     """Why the latest attempt failed; ``failure`` is its class."""
 
@@ -134,6 +141,7 @@ class NotificationStatus(Model):
     template_code: str | None = None
     template_version: int | None = None
     locale: str | None = None
+    replay_of: str | None = None
     expires_at: datetime | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 

@@ -1,14 +1,26 @@
-"""What operators do: dead letters, sent again or put away; kill switches."""
+"""What operators do: dead letters and failures, sent again or put away; kill switches."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from carillon_client.calls import Call, Slice, given, instant, keyed, many, nothing, one, page
-from carillon_client.models import DeadLetter, DeadLetterGroups, DeadLetterJob, Switch
+from carillon_client.calls import (
+    Call,
+    Slice,
+    given,
+    instant,
+    keyed,
+    many,
+    nothing,
+    one,
+    page,
+    repeated,
+)
+from carillon_client.models import DeadLetter, DeadLetterGroups, DeadLetterJob, Repeated, Switch
 from carillon_client.transport import Listing, Operation
 
 LETTERS = "/ops/dlq"
+NOTIFICATION = "/notifications/{notification_id}"
 SWITCHES = "/ops/switches"
 SWITCH = f"{SWITCHES}/{{scope}}"
 
@@ -91,6 +103,23 @@ def _dead_letter_job(job_id: str) -> Call[DeadLetterJob]:
     return Call("GET", f"{LETTERS}/jobs/{{job_id}}", one(DeadLetterJob), {"job_id": job_id})
 
 
+def _replay(
+    notification_id: str,
+    mode: str,
+    *,
+    channels: Sequence[str] | None = None,
+    force: bool | None = None,
+    idempotency_key: str | None = None,
+) -> Call[Repeated]:
+    """Send a notification again: ``exact`` as it was, or as the ``current_template`` has it.
+
+    Without ``channels`` it goes where the first one failed; ``force`` sends what has arrived too.
+    """
+    body = given(mode=mode, channels=list(channels) if channels else None, force=force)
+    route, names = f"{NOTIFICATION}/replay", {"notification_id": notification_id}
+    return Call("POST", route, repeated, names, body=body, headers=keyed(idempotency_key))
+
+
 def _switches() -> Call[list[Switch]]:
     """Return the kill switches that are on."""
     return Call("GET", SWITCHES, many(Switch))
@@ -127,6 +156,7 @@ class Operators:
     redrive = Operation(_redrive)
     discard = Operation(_discard)
     dead_letter_job = Operation(_dead_letter_job)
+    replay = Operation(_replay)
     switches = Operation(_switches)
     get_switch = Operation(_get_switch)
     switch_on = Operation(_switch_on)

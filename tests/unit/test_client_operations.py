@@ -162,3 +162,20 @@ def test_i2_a_switch_is_set_listed_and_lifted(run: Run, service: Service) -> Non
 def test_nothing_stopped_is_said_in_words(run: Run, service: Service) -> None:
     service.says("GET /ops/switches", [])
     assert lines(run("switch", "list")) == ["Nothing is stopped."]
+
+
+def test_i2_a_notification_is_sent_again(run: Run, service: Service) -> None:
+    told = {
+        "notification_id": "ntf_new",
+        "request_id": "k",
+        "status": "accepted",
+        "deliveries": [{"channel": "sms", "status": "queued", "reason": None}],
+        "replay_of": ID,
+    }
+    service.says(f"POST /notifications/{ID}/replay", told, 202)
+    result = run("replay", ID, "--current", "-c", "sms", "--force", "--key", "k-1")
+    assert lines(result)[0] == "ntf_new  accepted"
+    assert service.asked[0][1] == {"mode": "current_template", "channels": ["sms"], "force": True}
+    assert service.requests[0].headers["Idempotency-Key"] == "k-1"
+    run("replay", ID)
+    assert service.asked[1][1] == {"mode": "exact"}

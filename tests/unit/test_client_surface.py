@@ -49,6 +49,7 @@ SAMPLES: dict[str, Any] = {
     "error_message": "No such number",
     "expires_at": datetime(2027, 1, 1, tzinfo=UTC),
     "fcm_token": "device-of-ada",
+    "force": True,
     "fingerprint": "7b2f0c61d9a4e853",
     "full_name": "Ada King",
     "group_by": ["day", "state"],
@@ -103,6 +104,7 @@ SAMPLES: dict[str, Any] = {
 }
 # The same name, another value.
 ELSEWHERE = {
+    ("replay", "mode"): "exact",
     ("put_preferences", "channels"): {"sms": False},
     ("patch_preferences", "changes"): {"channels": {"sms": False}, "timezone": None},
     ("search", "to"): "ada@example.com",

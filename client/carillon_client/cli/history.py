@@ -1,4 +1,4 @@
-"""``carillon search``, ``events``, ``content``, ``cancel``."""
+"""``carillon search``, ``events``, ``content``, ``cancel``, ``replay``."""
 
 from datetime import datetime
 from itertools import islice
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from carillon_client.cli import views
+from carillon_client.cli.notifications import show_accepted
 from carillon_client.cli.session import Session, command
 from carillon_client.models import Event, Listed
 
@@ -16,7 +17,7 @@ When = Annotated[datetime | None, typer.Option(help="In local time.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the tree."""
-    for each in (search, events, content, cancel):
+    for each in (search, events, content, cancel, replay):
         command(app)(each)
 
 
@@ -80,6 +81,30 @@ def cancel(
     """Stop what has not left."""
     stopped = session.client.cancel(notification_id, reason=reason)
     session.show(stopped, views.notification(stopped))
+
+
+def replay(  # noqa: PLR0913 - what can be asked for
+    session: Session,
+    notification_id: Id,
+    *,
+    current: Annotated[
+        bool, typer.Option("--current", help="As its template has it now, not as it was.")
+    ] = False,
+    channel: Annotated[
+        list[str] | None, typer.Option("--channel", "-c", help="Without it, what failed.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="What has arrived, or changed, too.")] = False,
+    key: Annotated[str | None, typer.Option(help="Idempotency key.")] = None,
+) -> None:
+    """Send a notification again. Takes the scope ops."""
+    made = session.client.replay(
+        notification_id,
+        "current_template" if current else "exact",
+        channels=channel or None,
+        force=force or None,
+        idempotency_key=key,
+    )
+    show_accepted(session, made)
 
 
 def _found(one: Listed) -> list[views.Cell]:

@@ -6,13 +6,26 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 
-from carillon import bulk, cursors, history, http, intake, ledger, limits, preview, status, trial
+from carillon import (
+    bulk,
+    cursors,
+    history,
+    http,
+    intake,
+    ledger,
+    limits,
+    preview,
+    replay,
+    status,
+    trial,
+)
 from carillon.errors import Fault, Problem, bad_field
 from carillon.identity import Scope
 from carillon.messages import (
     BatchRequest,
     CancelRequest,
     NotificationRequest,
+    ReplayRequest,
     StatusRequest,
     channel_of,
 )
@@ -247,6 +260,29 @@ def cancel(
     return http.answer(app, status.full(record), "Cancelled what had not left", status=202)
 
 
+@app.post(
+    "/api/v1/notifications/<notification_id>/replay",
+    status_code=202,
+    summary="Send a notification again",
+    tags=["Notifications"],
+    responses=http.responses(Answer[status.Repeated], *WRITE_REFUSALS, 410, 502, status=202),
+)
+def send_again(
+    notification_id: Id,
+    request: Annotated[ReplayRequest, Body()],
+    idempotency_key: Key = None,
+) -> Response[Answer[status.Repeated]]:
+    """Accept a new notification of the same client, to the addresses of then.
+
+    Without ``channels`` it goes where the first one ended failed, unknown, expired or as a dead
+    letter. Its user's wishes are asked anew.
+    """
+    caller = http.caller(app, Scope.OPS)
+    order = replay.Order(caller, request, http.correlation_id(app))
+    made = replay.replay(order, notification_id, http.canonical_body(app), idempotency_key)
+    return _accepted(made, "Sent again", status.repeated(made.record))
+
+
 def _own(notification_id: str) -> Notification:
     return intake.find(http.caller(app, Scope.READ), notification_id)
 
@@ -265,11 +301,13 @@ def _reported(record: Notification, channel: Channel | None, target: str | None)
     return named
 
 
-def _accepted(accepted: intake.Accepted, message: str) -> Response[Any]:
+def _accepted(
+    accepted: intake.Accepted, message: str, told: status.Accepted | None = None
+) -> Response[Any]:
     path = status.path(accepted.record.notification_id)
     return http.answer(
         app,
-        status.accepted(accepted.record),
+        told or status.accepted(accepted.record),
         message,
         status=202,
         headers={"Location": http.location(app, path)}

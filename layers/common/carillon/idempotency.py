@@ -41,6 +41,7 @@ OWN_KEYS = frozenset(
     [
         "/api/v1/notifications",
         "/api/v1/notifications/batch",
+        "/api/v1/notifications/{notification_id}/replay",
         "/api/v1/templates/{code}/test-send",
     ]
 )

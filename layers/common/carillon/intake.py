@@ -9,7 +9,7 @@ import hmac
 import json
 import secrets
 from base64 import b32encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from carillon import legs, metrics
@@ -72,12 +72,25 @@ def accept(
     Raises Problem; nothing is stored, published or sent then, unless its code is
     ``publish-failed``.
     """
+
+    def make(notification_id: str) -> Decision:
+        return decide(caller, request, notification_id, correlation_id)
+
+    return commit(caller, key or request.request_id, body, make)
+
+
+def commit(
+    owner: Caller, key: str | None, body: bytes, make: Callable[[str], Decision], *space: str
+) -> Accepted:
+    """Record and publish what ``make`` returns for an id, as ``accept`` does.
+
+    The key is the owner's, but in a ``space`` of its own, if there is one.
+    """
     digest = hashlib.sha256(body).digest()
-    key = key or request.request_id
     request_id = key or secrets.token_urlsafe(16)
-    place = _place(caller, request_id)
+    place = _place(owner, request_id, *space)
     try:
-        decision = decide(caller, request, _id(place), correlation_id)
+        decision = make(_id(place))
         record = _record(decision, place, digest, request_id)
     except Problem:
         # The user or template may have gone since: a repeat still gets its first answer.
@@ -121,10 +134,10 @@ def _record(decision: Decision, place: str, digest: bytes, request_id: str) -> N
     )
 
 
-def _place(caller: Caller, request_id: str) -> str:
+def _place(caller: Caller, request_id: str, *space: str) -> str:
     """Return where the notifications of one key of one client are recorded; tests lie apart."""
     mode = ["test"] if caller.test else []
-    seed = json.dumps([caller.tenant, caller.client_id, request_id, *mode])
+    seed = json.dumps([caller.tenant, caller.client_id, request_id, *mode, *space])
     return b32encode(hashlib.sha256(seed.encode()).digest())[:26].decode().lower()
 
 
@@ -260,6 +273,14 @@ def _reference(
     return TemplateRef(
         code=template.code, version=int(template.version), locale=locale, title=request.title
     )
+
+
+def find_of_tenant(tenant: str, notification_id: str) -> Notification:
+    """Return anybody's notification of a tenant; raises the same 404."""
+    record = recorded(notification_id)
+    if record is None or not record.sender.startswith(sender(tenant, "")):
+        raise not_found("notification")
+    return record
 
 
 def find(caller: Caller, notification_id: str) -> Notification:

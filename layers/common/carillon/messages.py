@@ -183,6 +183,30 @@ class CancelRequest(Strict):
     reason: Line | None = None
 
 
+class ReplayRequest(Strict):
+    """POST /notifications/{id}/replay: send it again.
+
+    Without ``channels`` what ended otherwise than sent. ``force`` sends what has arrived, too, and
+    what would not say the same.
+    """
+
+    mode: Literal["exact", "current_template"]
+    channels: (
+        Annotated[list[ChannelName], Field(min_length=1), AfterValidator(_each_once)] | None
+    ) = None
+    force: bool = False
+
+
+class Replay(BaseModel):
+    """Of which notification this one is the repeat, and who had it made."""
+
+    model_config = ConfigDict(frozen=True)
+
+    of: str
+    mode: str
+    by: str
+
+
 class TemplateRef(BaseModel):
     """The exact template a notification was accepted with; versions never change.
 
@@ -241,6 +265,7 @@ class Message(BaseModel):
     fallback_after: int | None = None  # seconds; the channels take turns, in their order
     routed_at: str | None = None  # when this channel's turn began, if not at once
     test: bool = False  # sent with a test key: recorded as sent, and given to no provider
+    replay: Replay | None = None
 
     @model_validator(mode="after")
     def _can_be_sent(self) -> Self:

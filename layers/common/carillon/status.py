@@ -51,6 +51,12 @@ class Accepted(BaseModel):
     links: dict[str, str]
 
 
+class Repeated(Accepted):
+    """The same of a notification that sends another again."""
+
+    replay_of: str
+
+
 class DeliveryError(BaseModel):
     """Why the latest attempt failed; ``failure`` is its class."""
 
@@ -89,6 +95,7 @@ class NotificationStatus(BaseModel):
     locale: str | None
     metadata: dict[str, Any]
     test: bool
+    replay_of: str | None = None
     created_at: str
     expires_at: str | None
     deliveries: list[DeliveryStatus]
@@ -231,6 +238,12 @@ def accepted(record: Notification) -> Accepted:
     )
 
 
+def repeated(record: Notification) -> Repeated:
+    """Return the first answer to a replay."""
+    mark = message_of(record).replay
+    return Repeated(**accepted(record).model_dump(), replay_of=mark.of if mark else "")
+
+
 def path(notification_id: str) -> str:
     """Return where a notification is found."""
     return f"/api/v1/notifications/{notification_id}"
@@ -261,6 +274,7 @@ def full(record: Notification) -> NotificationStatus:
         locale=message.template and message.template.locale,
         metadata=message.metadata,
         test=message.test,
+        replay_of=message.replay and message.replay.of,
         created_at=message.accepted_at,
         expires_at=message.expires_at,
         deliveries=deliveries,
@@ -315,7 +329,14 @@ def events(record: Notification) -> list[Event]:
 def _happened(record: Notification) -> Iterator[Event]:
     at = record.accepted
     _, _, client_id = record.sender.partition("#")
-    yield Event(seq=0, at=at, type="accepted", actor=client_id)
+    mark = message_of(record).replay
+    yield Event(
+        seq=0,
+        at=at,
+        type="accepted",
+        actor=mark.by if mark else client_id,
+        data={"replay_of": mark.of, "mode": mark.mode} if mark else {},
+    )
     for each in standings(record, {}):
         yield Event(
             seq=0,
