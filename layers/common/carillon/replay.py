@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from carillon import intake
-from carillon.clients import is_mandatory
+from carillon.clients import Category, categories
 from carillon.errors import Fault, Problem, RenderError, bad_field
 from carillon.identity import Caller
 from carillon.intake import Accepted, Decision
@@ -81,7 +81,7 @@ def replay(order: Order, notification_id: str, body: bytes, key: str | None) -> 
     owner = Caller(message.client_id, message.tenant, frozenset(), test=message.test)
 
     def decide(new_id: str) -> Decision:
-        return _decide(owner, _original(record, message), order, new_id)
+        return _decide(_original(record, message), order, new_id)
 
     taken = intake.commit(owner, key, body, decide, "replay", caller.client_id, notification_id)
     if not taken.replayed:
@@ -103,11 +103,13 @@ def _gone(text: str) -> Problem:
     return Problem(410, "content-gone", text)
 
 
-def _decide(owner: Caller, original: _Original, order: Order, new_id: str) -> Decision:
+def _decide(original: _Original, order: Order, new_id: str) -> Decision:
     """Return what is recorded of the new notification; raises Problem. Nothing is written."""
     before, request = original.message, order.request
     who = replace(_recipient(before), addresses=_chosen(original, request))
-    mandatory = is_mandatory(owner, before.category)
+    known = categories(before.client_id)
+    # What it was sent as may have been unregistered since: it is no more than wanted, then.
+    mandatory = known.get(before.category, Category()).mandatory
     routing = _routing(before, who, mandatory=mandatory)
     again = before.model_copy(
         update={
