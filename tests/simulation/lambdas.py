@@ -32,7 +32,9 @@ STATELESS = frozenset(
     }
 )
 """Modules whose caches hold what follows from the code alone, or a connection: costly, shared."""
-SHARED = frozenset({"botocore_session", "_session", "sns", "sqs", "ssm", "s3", "functions", "ses"})
+SHARED = frozenset(
+    {"botocore_session", "_session", "sns", "sqs", "ssm", "s3", "functions", "ses", "texts"}
+)
 """Clients of carillon.aws."""
 
 

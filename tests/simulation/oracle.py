@@ -23,9 +23,11 @@ FINAL = frozenset(
     {"sent", "delivered", "failed", "unknown", "suppressed", "skipped", "expired", "cancelled"}
 )
 ADVANCES = {
-    None: {"sending", "cancelled", "suppressed", "expired", "sent", "delivered", "failed"},
-    "sending": {"sending", "retrying", *FINAL},
-    "retrying": {"sending", *FINAL},
+    None: {"sending", "dead_lettered", *FINAL},
+    "sending": {"sending", "retrying", "dead_lettered", *FINAL},
+    "retrying": {"sending", "dead_lettered", *FINAL},
+    # An operator sends it again, or puts it away.
+    "dead_lettered": {"retrying", *FINAL},
     "sent": {"delivered", "failed"},
     "unknown": {"sent", "delivered", "failed"},
     # A late success is a fact.

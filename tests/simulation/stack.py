@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from cloudformation import template
@@ -24,6 +25,11 @@ SERVICES = {
     "AWS::Serverless::Function": "lambda",
 }
 JSON = dict[str, Any]
+
+
+@cache
+def _template(path: str) -> JSON:
+    return template(path)
 
 
 @dataclass
@@ -61,7 +67,7 @@ class Stack:
     resources: dict[str, Resource] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.template = template(self.path)
+        self.template = _template(self.path)
         declared = self.template.get("Parameters", {})
         self.values = {name: each.get("Default") for name, each in declared.items()}
         self.values |= self.parameters

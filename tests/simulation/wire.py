@@ -8,25 +8,34 @@ import datetime as dt
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import format_datetime
-from typing import Any, ClassVar
-from urllib.parse import parse_qs
+from typing import Any
 
 import urllib3
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
-from sandbox.outcomes import EMAIL_ADDRESSES, PUSH_ADDRESSES, SMS_ADDRESSES, Agreed, Fault
+from sandbox.outcomes import Fault
+from simulation.senders import PROVIDERS, Provider, Reply, class_of, errors
 from simulation.weather import Weather
 
 JSON = dict[str, Any]
 MARK = re.compile(r"\bN\d{4}\b")
 PROXY_PAGE = "<html><head><title>Sign in</title></head><body>Corporate proxy</body></html>"
 CONNECT_SECONDS = 3.0
-FREE, REFUSED = {"THROTTLE", "CONFIG"}, {"PERMANENT", "RECIPIENT"}
+KINDS = ("THROTTLE", "THROTTLE", "UNKNOWN", "UNKNOWN", "RETRY", "CONFIG", "PERMANENT", "RECIPIENT")
+TOLD = {
+    "THROTTLE": "free",
+    "CONFIG": "free",
+    "PERMANENT": "refused",
+    "RECIPIENT": "refused",
+    "UNKNOWN": "unsure",
+    "RETRY": "unsent",
+}
+TOKENS = "oauth2.googleapis.com"
 
 
 @dataclass(slots=True)
@@ -50,131 +59,6 @@ class Request:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What goes back over the wire."""
-
-    status: int
-    body: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class Provider:
-    """What the providers have in common; each knows its own words."""
-
-    name = ""
-    channel = ""
-    hosts: tuple[str, ...] = ()
-    errors: tuple[Agreed, ...] = ()
-
-    def read(self, url: str, body: Any) -> tuple[str, str]:
-        """Return the address and the text of a request."""
-        raise NotImplementedError
-
-    def accepted(self, message_id: str) -> Reply:
-        """Return the answer to what was accepted."""
-        raise NotImplementedError
-
-    def refused(self, fault: Fault) -> Reply:
-        """Return an error in the provider's own words."""
-        raise NotImplementedError
-
-
-class Ses(Provider):
-    """Amazon SES v2."""
-
-    name, channel, errors = "ses", "email", EMAIL_ADDRESSES
-    hosts = ("email.us-east-1.amazonaws.com",)
-
-    def read(self, url: str, body: Any) -> tuple[str, str]:
-        """Read SendEmail."""
-        assert url == "/v2/email/outbound-emails", url
-        told = json.loads(body)
-        simple = told["Content"]["Simple"]
-        text = json.dumps([simple["Subject"], simple["Body"]])
-        return told["Destination"]["ToAddresses"][0], text
-
-    def accepted(self, message_id: str) -> Reply:
-        """Answer SendEmail."""
-        return Reply(200, json.dumps({"MessageId": message_id}))
-
-    def refused(self, fault: Fault) -> Reply:
-        """Put the error's type in a header, its text in the body."""
-        body = json.dumps({"message": fault.message})
-        return Reply(fault.status, body, {"x-amzn-ErrorType": fault.code})
-
-
-class Twilio(Provider):
-    """Twilio's Messages."""
-
-    name, channel, errors = "twilio", "sms", SMS_ADDRESSES
-    hosts = ("api.twilio.com",)
-
-    def read(self, url: str, body: Any) -> tuple[str, str]:
-        """Read a new message's form."""
-        assert url.endswith("/Messages.json"), url
-        form = parse_qs(body if isinstance(body, str) else body.decode())
-        return form["To"][0], form["Body"][0]
-
-    def accepted(self, message_id: str) -> Reply:
-        """Answer with the message."""
-        return Reply(201, json.dumps({"sid": message_id, "status": "queued", "error_code": None}))
-
-    def refused(self, fault: Fault) -> Reply:
-        """Answer with the error's number."""
-        told = {"code": int(fault.code), "message": fault.message, "status": fault.status}
-        return Reply(fault.status, json.dumps(told))
-
-
-class Fcm(Provider):
-    """Firebase Cloud Messaging, HTTP v1."""
-
-    name, channel, errors = "fcm", "push", PUSH_ADDRESSES
-    hosts = ("fcm.googleapis.com",)
-    statuses: ClassVar = {
-        400: "INVALID_ARGUMENT",
-        401: "UNAUTHENTICATED",
-        403: "PERMISSION_DENIED",
-        404: "NOT_FOUND",
-        429: "RESOURCE_EXHAUSTED",
-        500: "INTERNAL",
-        503: "UNAVAILABLE",
-    }
-    detailed: ClassVar = {
-        "UNREGISTERED",
-        "QUOTA_EXCEEDED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "THIRD_PARTY_AUTH_ERROR",
-    }
-
-    def read(self, url: str, body: Any) -> tuple[str, str]:
-        """Read messages:send."""
-        assert url.endswith("messages:send"), url
-        told = json.loads(body)["message"]
-        return told["token"], json.dumps(told["notification"])
-
-    def accepted(self, message_id: str) -> Reply:
-        """Answer with the message's name."""
-        return Reply(200, json.dumps({"name": message_id}))
-
-    def refused(self, fault: Fault) -> Reply:
-        """Answer as Google's APIs do."""
-        error: JSON = {
-            "code": fault.status,
-            "message": fault.message,
-            "status": self.statuses[fault.status],
-        }
-        if fault.code in self.detailed:
-            kind = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
-            error["details"] = [{"@type": kind, "errorCode": fault.code}]
-        return Reply(fault.status, json.dumps({"error": error}))
-
-
-PROVIDERS: tuple[Provider, ...] = (Ses(), Twilio(), Fcm())
-TOKENS = "oauth2.googleapis.com"
-
-
 class Wire:
     """Every request the product makes over HTTP."""
 
@@ -191,14 +75,13 @@ class Wire:
         provider = self.by_host[pool.host]
         address, text = provider.read(url, body)
         mark = MARK.search(text)
-        made = Request(
-            provider.name,
-            provider.channel,
-            address,
-            mark[0] if mark else "?",
-            self.scheduler.seconds,
-            self.scheduler.current,
-        )
+        made, fate, fault = self.ask(provider, address, mark[0] if mark else "?")
+        return self._answer(pool, url, timeout, provider, made, fate, fault)
+
+    def ask(self, provider: Provider, address: str, mark: str) -> tuple[Request, str, Fault | None]:
+        """Hear of a request to send, and settle what becomes of it."""
+        task = self.scheduler.current
+        made = Request(provider.name, provider.channel, address, mark, 0.0, task)
         self.requests.append(made)
         self.cloud.step(self.weather.chance.uniform(0.01, 0.1))
         made.at = self.scheduler.seconds
@@ -206,21 +89,26 @@ class Wire:
         fate, fault = self._fate(provider)
         self._decide(made, fate, fault)
         self.story.tell(f"{provider.name} {made.mark} {address}", made.answer)
-        return self._answer(pool, url, timeout, provider, made, fate, fault)
+        return made, fate, fault
+
+    def is_away(self, provider: Provider) -> bool:
+        """Tell whether a provider is down."""
+        now = self.scheduler.seconds
+        return now < self.weather.heals_at and self.weather.away(
+            "provider-down", now, provider.name
+        )
 
     def _fate(self, provider: Provider) -> tuple[str, Fault | None]:
         now, chance = self.scheduler.seconds, self.weather.chance
-        if now < self.weather.heals_at and self.weather.away("provider-down", now, provider.name):
+        if self.is_away(provider):
             return chance.choice(["unreachable", "unreachable", "silent", "refused-500"]), None
         if now < self.weather.heals_at and self.weather.away("provider-config", now, provider.name):
-            return "refused", chance.choice(_errors(provider, "CONFIG"))
+            return "refused", chance.choice(errors(provider, "CONFIG"))
         fate = self.weather.one_of("provider", now)
         if fate != "refused":
             return fate or "accepted", None
-        kind = chance.choice(
-            ["THROTTLE", "THROTTLE", "UNKNOWN", "UNKNOWN", "CONFIG", "PERMANENT", "RECIPIENT"]
-        )
-        return "refused", chance.choice(_errors(provider, kind))
+        kinds = [kind for kind in KINDS if errors(provider, kind)]
+        return "refused", chance.choice(errors(provider, chance.choice(kinds)))
 
     def _decide(self, made: Request, fate: str, fault: Fault | None) -> None:
         """Settle what the provider does with it, and what its caller can know."""
@@ -228,10 +116,10 @@ class Wire:
         made.message_id = f"{made.provider}-{len(self.requests):04d}"
         made.answer = fate
         if fate == "refused" and fault:
-            kind = _class_of(made.provider, fault)
+            kind = class_of(made.provider, fault)
             made.answer = f"{fault.status} {fault.code}"
             made.error = fault.code
-            made.told = "free" if kind in FREE else "refused" if kind in REFUSED else "unsure"
+            made.told = TOLD[kind]
             # A server that answers 5xx may have taken the message all the same.
             made.accepted = made.told == "unsure" and chance.random() < 0.3
         elif fate == "unreachable":
@@ -294,25 +182,6 @@ class Wire:
                 return Reply(200, PROXY_PAGE, {"Content-Type": "text/html"})
         token = {"access_token": "ya29.simulated", "expires_in": 3600, "token_type": "Bearer"}
         return Reply(200, json.dumps(token))
-
-
-def _class_of(provider: str, fault: Fault) -> str:
-    (found,) = {
-        str(each.failure_class)
-        for one in PROVIDERS
-        if one.name == provider
-        for each in one.errors
-        if each.fault is fault
-    }
-    return found
-
-
-def _errors(provider: Provider, kind: str) -> list[Fault]:
-    return [
-        each.fault
-        for each in provider.errors
-        if each.fault and each.failure_class == kind and each.reaction != "flaky"
-    ]
 
 
 def _with_wait(reply: Reply, chance: Any, scheduler: Any) -> Reply:

@@ -29,15 +29,16 @@ from simulation.lambdas import (
     request,
     routes,
 )
+from simulation.mail import ACCOUNT, served
 from simulation.oracle import Oracle, Violation
 from simulation.queues import Message, Queue
 from simulation.scheduler import Killed, Scheduler
+from simulation.senders import PROVIDERS as SENDERS
 from simulation.stack import Stack
 from simulation.store import Store, Table
 from simulation.story import Story
 from simulation.threads import taken_over
 from simulation.weather import Weather
-from simulation.wire import PROVIDERS as SENDERS
 from simulation.wire import Wire, wired
 
 JSON = dict[str, Any]
@@ -72,10 +73,14 @@ class Result:
     story: Story | None = None
 
 
+EMAIL = ("ses", "ses", "ses,smtp", "smtp,sendgrid", "sendgrid", "sendgrid,ses", "smtp")
+SMS = ("twilio", "twilio", "aws", "twilio,aws", "aws,twilio")
+
+
 @cache
-def stack() -> Stack:
-    """Return the stack, from template.yaml."""
-    return Stack("template.yaml", PARAMETERS)
+def stack(email: str, sms: str) -> Stack:
+    """Return the stack, from template.yaml, with the providers it is to use."""
+    return Stack("template.yaml", PARAMETERS | {"EmailProvider": email, "SmsProvider": sms})
 
 
 @cache
@@ -99,6 +104,8 @@ def _accounts() -> dict[str, str]:
     return {
         "/carillon/simulation/fcm": json.dumps(firebase),
         "/carillon/simulation/twilio": json.dumps(twilio),
+        "/carillon/simulation/sendgrid": json.dumps({"api_key": "SG.simulation"}),
+        "/carillon/simulation/smtp": json.dumps(ACCOUNT),
     }
 
 
@@ -124,13 +131,15 @@ class World:
         self.plans = [] if calm else plans(seed)
         busy_until = max((plan.at for plan in self.plans), default=0.0)
         self.weather = Weather.draw(seed, busy_until, [each.name for each in SENDERS])
-        tables = {each.name: Table(each) for each in stack().of("AWS::DynamoDB::Table")}
+        chance = random.Random(f"providers {seed}")
+        self.stack = stack(chance.choice(EMAIL), chance.choice(SMS))
+        tables = {each.name: Table(each) for each in self.stack.of("AWS::DynamoDB::Table")}
         self.store = store.copy() if store else Store(tables)
-        self.functions = functions_of(stack())
+        self.functions = functions_of(self.stack)
         self.routes = routes(self.functions)
         settings = next(iter(self.functions.values())).settings
         self.oracle = Oracle(self.scheduler, self.story, settings.max_retries)
-        self.cloud = Cloud(stack(), self.store, self.scheduler, self.weather, self.story)
+        self.cloud = Cloud(self.stack, self.store, self.scheduler, self.weather, self.story)
         self.cloud.parameters = _accounts()
         self.wire = Wire(self.cloud, self.weather, self.story, self.oracle)
         self.callers = Callers(
@@ -143,7 +152,7 @@ class World:
         self._listen()
 
     def _make_queues(self) -> None:
-        for each in stack().of("AWS::SQS::Queue"):
+        for each in self.stack.of("AWS::SQS::Queue"):
             self.cloud.queues[each.name] = Queue(
                 each, lambda: self.scheduler.seconds, self.cloud.new_id, self._heard, self._waiting
             )
@@ -400,6 +409,7 @@ def _ruled(world: World) -> Iterator[None]:
         rules.enter_context(scheduler)
         rules.enter_context(processes(world.functions, world.here))
         rules.enter_context(wired(world.wire))
+        rules.enter_context(served(world.wire))
         rules.enter_context(taken_over(scheduler))
         rules.enter_context(patch.object(BaseClient, "_make_api_call", api_call))
         rules.enter_context(patch.object(random, "_urandom", source.randbytes))
