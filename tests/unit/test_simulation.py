@@ -9,10 +9,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PLANTED = """
 import sys
-from carillon import claims
+from carillon import delivery
 from simulation.__main__ import main
 {bug}
 sys.exit(main(sys.argv[1:]))
+"""
+MADE_UP = """
+sent = delivery.Sent("somebody", "made-up")
+delivery._send_once = lambda send, outgoing: (send(outgoing), sent)[1]
 """
 
 
@@ -56,8 +60,8 @@ def test_a_seed_s_story_is_the_same_to_the_byte_in_another_process() -> None:
 
 
 def test_a_bug_in_the_product_is_found_and_its_seed_is_told_with_its_story() -> None:
-    done = simulate("--first", "3", "--seeds", "1", bug="claims.LEASE_MARGIN = -50")
+    done = simulate("--first", "3", "--seeds", "1", bug=MADE_UP)
     assert done.returncode == 1
     assert "seed 3 FAILED; replay it with: make simulate SEED=3" in done.stdout
-    assert "leases-outlive-their-holders" in done.stdout
+    assert "sent-means-accepted" in done.stdout
     assert "VIOLATION" in done.stdout
