@@ -118,3 +118,16 @@ def test_f11_the_clock_begins_a_sweep_every_minute(stack: Stack) -> None:
         (table,) = [t for t in dynamodb.list_tables()["TableNames"] if "ControlsTable" in t]
         key = {"kind": {"S": "sweep"}, "name": {"S": "0:02:00"}}
         until(lambda: dynamodb.get_item(TableName=table, Key=key).get("Item"))
+
+
+@pytest.mark.parametrize("channel", [None, "fax"])
+def test_what_no_channel_takes_is_seen_a_q12(stack: Stack, sqs, channel) -> None:
+    (url,) = [u for u in sqs.list_queues()["QueueUrls"] if "UnroutedQueue" in u]
+    told = {"correlation_id": {"DataType": "String", "StringValue": "x"}}
+    if channel:
+        told["channel"] = {"DataType": "String.Array", "StringValue": json.dumps([channel])}
+    with cloud.client("sns", stack.cloud) as sns:
+        (topic,) = [t["TopicArn"] for t in sns.list_topics()["Topics"] if "Notif" in t["TopicArn"]]
+        sns.publish(TopicArn=topic, Message="{}", MessageAttributes=told)
+    (message,) = until(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])

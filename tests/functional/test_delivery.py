@@ -100,6 +100,24 @@ def test_a_message_delivered_again_after_success_makes_no_call_a_q01(queue, work
     assert len(provider.calls) == 1
 
 
+def test_a_worker_that_dies_after_recording_sent_is_not_repeated_a_q03(
+    queue, work, provider
+) -> None:
+    """Its message is never deleted, so it comes again once the visibility timeout is over."""
+    assert work(queue.one()) == []
+    again = [{**record, "messageId": "again"} for record in queue.one()["Records"]]
+    assert work({"Records": again}) == []
+    assert len(provider.calls) == 1
+    assert stored(queue.message).attempts == 1
+
+
+def test_a_message_published_twice_is_sent_once_a_d07(queue, work, provider) -> None:
+    """The publisher died before it noted that it had published: two messages, two ids."""
+    body = json.dumps(queue.message)
+    assert work(queue.batch(body, body)) == []
+    assert len(provider.calls) == 1
+
+
 def test_every_other_message_of_the_batch_is_sent_when_one_is_poison_a_q04(
     queue, work, provider
 ) -> None:

@@ -50,3 +50,20 @@ def test_users_that_cannot_be_read_hold_the_message_back(send, deliver, monkeypa
     assert not deliver("email").calls
     assert not list(Delivery.scan())
     monkeypatch.undo()
+
+
+def test_a_template_edited_meanwhile_changes_nothing_that_was_accepted_a_q09(
+    send, ask, deliver
+) -> None:
+    send({"channels": ["sms"]})
+    before = ask("GET", "/api/v1/templates/order-shipped")
+    parts = {"sms": {"text": "Another text"}}
+    changed = ask(
+        "PUT",
+        "/api/v1/templates/order-shipped",
+        {"parts": parts},
+        headers={"If-Match": before.headers["ETag"]},
+    )
+    assert changed.status == 200
+    (call,) = deliver("sms").calls
+    assert "A-1042" in call.content["text"]
