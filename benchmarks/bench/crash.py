@@ -48,7 +48,9 @@ CHANNELS: Mapping[str, Mapping[str, Any]] = {
     "sms": {"to": {"phone": "+14155552671"}},
     "push": {"to": {"push_token": "device-of-reader"}},
 }
-WEATHER = {"failing": 0.2, "kinds": ["unavailable", "throttled", "reset", "empty"]}
+# The sandbox's agreed numbers for 503, 429, a reset after it was taken, and an empty reply.
+STORM = ["+15005550053", "+15005550029", "+15005550061", "+15005550062"]
+DOWN = ["sandbox-unavailable"]
 PROVIDERS = {"email": "ses", "sms": "twilio", "push": "fcm"}
 OPEN = frozenset({"queued", "sending", "retrying"})
 
@@ -122,7 +124,7 @@ async def _storm(
     stack: Stack, token: str, count: int, down: int
 ) -> tuple[dict[str, list[str]], Counter[str]]:
     """Post to every channel, and kill while that goes on; return the ids and the dead."""
-    _weather(stack, "sms", **WEATHER)
+    _weather(stack, "sms", 0.2, STORM)
     killed: Counter[str] = Counter()
     posted: dict[str, list[str]] = {channel: [] for channel in CHANNELS}
     jobs = iter([(number, channel) for number in range(count) for channel in CHANNELS])
@@ -153,18 +155,19 @@ async def _storm(
 
     async def outage() -> None:
         await begun.wait()
-        _weather(stack, "push", failing=1.0, kinds=["unavailable"])
+        _weather(stack, "push", 1.0, DOWN)
         await asyncio.sleep(down)
-        _weather(stack, "push", failing=0.0, kinds=["unavailable"])
+        _weather(stack, "push", 0.0, DOWN)
 
     async with session:
         await asyncio.gather(*(caller() for _ in range(CONCURRENCY)), outage())
     return posted, killed
 
 
-def _weather(stack: Stack, channel: str, **sky: Any) -> None:
+def _weather(stack: Stack, channel: str, failing: float, as_if_to: list[str]) -> None:
     path = f"{stack.sandbox}/weather/{PROVIDERS[channel]}"
-    answer = fetch("PUT", path, body=json.dumps(sky).encode())
+    told = {"failing": failing, "as_if_to": as_if_to}
+    answer = fetch("PUT", path, body=json.dumps(told).encode())
     if not answer.ok:
         raise OfflineError(f"the sandbox's weather was answered {answer.status}")
 

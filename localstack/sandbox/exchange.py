@@ -83,7 +83,8 @@ def _judge(
 
 def judge(message: Message, mailroom: Mailroom) -> tuple[Reaction, Fault | None]:
     """Return what was agreed on for the recipient, and the error that goes with a refusal."""
-    agreed = find_agreed(message.provider, message.to)
+    struck = mailroom.weather.strike(message.provider)
+    agreed = find_agreed(message.provider, struck or message.to)
     reaction = agreed.reaction if agreed else Reaction.ACCEPTED
     if reaction is Reaction.FLAKY:
         first = mailroom.first_time((message.provider, message.notification_id or message.to))

@@ -1,12 +1,14 @@
 """What tests and people ask the sandbox: what arrived, and what was tried."""
 
 import contextlib
-from typing import Final
+import json
+from typing import Any, Final
 
 from aiohttp import web
 
-from .addresses import ADDRESSES
+from .addresses import ADDRESSES, find_agreed
 from .exchange import MAILROOM
+from .outcomes import Provider
 
 ROUTES = web.RouteTableDef()
 SMTP_PORT: Final = web.AppKey("smtp_port", int)
@@ -44,6 +46,18 @@ async def list_requests(request: web.Request) -> web.Response:
     return web.json_response(request.app[MAILROOM].requests(**_wanted(request)))
 
 
+@ROUTES.put("/weather/{provider}")
+async def change_weather(request: web.Request) -> web.Response:
+    """Let a share of a provider's requests fail as if they were to agreed addresses."""
+    try:
+        provider = Provider(request.match_info["provider"])
+        share, addresses = _sky(provider, await request.text())
+        request.app[MAILROOM].weather.change(provider, share, addresses)
+    except (KeyError, TypeError, ValueError) as error:
+        return web.json_response({"error": str(error)}, status=400)
+    return web.Response(status=204)
+
+
 @ROUTES.get("/events")
 async def stream_events(request: web.Request) -> web.StreamResponse:
     """Stream accepted messages as they come."""
@@ -56,6 +70,14 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
         while event := await news.get():
             await response.write(event.encode())
     return response
+
+
+def _sky(provider: Provider, text: str) -> tuple[float, list[str]]:
+    """Return the share and the addresses; raises KeyError, TypeError, ValueError."""
+    told: dict[str, Any] = json.loads(text)
+    if not all(find_agreed(provider, each) for each in told["as_if_to"]):
+        raise ValueError("no such agreed address")
+    return float(told["failing"]), list(told["as_if_to"])
 
 
 def _wanted(request: web.Request) -> dict[str, str]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from .outcomes import Channel, Provider
+from .weather import Weather
 
 NEWEST: Final = 10_000
 NEWS_BACKLOG: Final = 1_000
@@ -67,6 +68,7 @@ class Mailroom:
 
     def __init__(self, newest: int = NEWEST) -> None:
         """Start empty."""
+        self.weather = Weather()
         self._newest = newest
         self._messages: deque[Message] = deque(maxlen=newest)
         self._requests: deque[Request] = deque(maxlen=newest)
