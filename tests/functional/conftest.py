@@ -49,13 +49,17 @@ class Cloud:
     tables: dict[str, list[str]]
     admin_token: str = ADMIN_TOKEN
 
-    def published(self, channel: str, *, urgent: bool = False) -> list[Json]:
-        """Take what a queue of ``channel`` holds."""
-        url = (self.urgent if urgent else self.queues)[channel]
-        reply = self.sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"]
-        )
-        return list(reply.get("Messages", []))
+    def published(self, channel: str, *, urgent: bool | None = None) -> list[Json]:
+        """Take what the queues of ``channel`` hold, or one of its lanes."""
+        lanes = {False: self.queues, True: self.urgent}
+        wanted = lanes if urgent is None else {urgent: lanes[urgent]}
+        found: list[Json] = []
+        for queues in wanted.values():
+            reply = self.sqs.receive_message(
+                QueueUrl=queues[channel], MaxNumberOfMessages=10, AttributeNames=["All"]
+            )
+            found += reply.get("Messages", [])
+        return found
 
     def parked(self, channel: str) -> list[Json]:
         """Take what the dead-letter queue of ``channel`` holds."""
@@ -428,7 +432,7 @@ def deliver(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, context: Context) -> 
                 "body": message["Body"],
                 "attributes": message["Attributes"],
             }
-            for message in cloud.published(channel)
+            for message in cloud.published(channel, urgent=False)
         ]
         work = consumer(Channel(channel), {f"fake-{channel}": provider})
         again = {each["itemIdentifier"] for each in work({"Records": records}, context)[BATCH]}

@@ -247,7 +247,7 @@ def test_the_tables_of_the_template_are_those_of_the_code() -> None:
         if kind.__dict__.get("Meta") is None:
             continue  # a kind of item in its parent's table
         setting = vars(kind.Meta)["table_name"].setting
-        name = setting.removesuffix("_table").capitalize() + "Table"
+        name = "".join(part.capitalize() for part in setting.split("_"))
         keys = kind.get_attributes().values()
         used[name] = [a.attr_name for a in keys if a.is_hash_key] + [
             a.attr_name for a in keys if a.is_range_key

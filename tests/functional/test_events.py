@@ -28,6 +28,7 @@ def test_a_sample_event_works_with_its_function(prepared, sample, context, name,
     expected = {
         "inapp-batch": None,
         "jobs-batch": None,
+        "sweep": None,
         "deadletters-batch": None,
         "deadletters-clock": None,
         "redrives-step": None,

@@ -112,6 +112,7 @@ def told(send, prepared, sample, context, capsys, monkeypatch) -> set[Series]:
     breaker.way("ses").failed(ProviderError(Failure.CONFIG, "credentials", "no"))
     deadletters.lambda_handler(sample("deadletters-batch"), context)
     metrics.count("swept_total")
+    metrics.count("unclassified_errors_total", provider="ses")
     metrics.end()
 
     def fails(_: str) -> None:
