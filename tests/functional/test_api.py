@@ -238,7 +238,7 @@ def kinds(kind: type) -> list[type]:
 
 def test_the_tables_of_the_template_are_those_of_the_code() -> None:
     made = {
-        name: [key["AttributeName"] for key in table["KeySchema"]]
+        name.lower(): [key["AttributeName"] for key in table["KeySchema"]]
         for name, table in resources("AWS::DynamoDB::Table").items()
     }
     used: dict[str, list[str]] = {}
@@ -247,7 +247,7 @@ def test_the_tables_of_the_template_are_those_of_the_code() -> None:
         if kind.__dict__.get("Meta") is None:
             continue  # a kind of item in its parent's table
         setting = vars(kind.Meta)["table_name"].setting
-        name = "".join(part.capitalize() for part in setting.split("_"))
+        name = setting.replace("_", "")
         keys = kind.get_attributes().values()
         used[name] = [a.attr_name for a in keys if a.is_hash_key] + [
             a.attr_name for a in keys if a.is_range_key
