@@ -92,11 +92,12 @@ crash: environments ## kill workers in the middle of their work and count what a
 # ---------------------------------------------------------------------------- check
 
 .PHONY: test test-unit coverage
-test: environments ## run every test, the end-to-end run included
-	@$(DEV)/python -m pytest
+test: test-unit environments ## run every test, the end-to-end run included
+	@$(DEV)/python -m pytest tests/e2e
 
+# Two at a time: each test file has a mocked cloud to itself.
 test-unit: $(VENV)/dev/.ready ## run the tests that start nothing
-	@$(DEV)/python -m pytest tests/unit tests/functional tests/contract
+	@$(DEV)/python -m pytest -n 2 --dist loadfile -q tests/unit tests/functional tests/contract
 
 coverage: environments ## run the tests that start nothing, and show what they leave out (htmlcov/)
 	@$(DEV)/python -m pytest tests/unit tests/functional tests/contract \
