@@ -23,6 +23,7 @@ VALUES: Json = {
     "accepted": 1,
     "action_url": "https://shop.example.com/orders/A-1042",
     "actor": "worker",
+    "address": "ada@example.com",
     "api_token": "nk_live_0123456789ab_" + "A" * 43,
     "attributes": {"plan": "gold"},
     "attempts": 1,

@@ -382,6 +382,17 @@ class Switch(Model):
     set_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppression(Model):
+    """An address that nothing goes to; ``reason`` is a provider's code, or an operator's words."""
+
+    channel: str
+    address: str
+    reason: str
+    suppressed_at: datetime
+    notification_id: str | None
+
+
 # --- users ----------------------------------------------------------------------------------
 
 

@@ -16,13 +16,21 @@ from carillon_client.calls import (
     page,
     repeated,
 )
-from carillon_client.models import DeadLetter, DeadLetterGroups, DeadLetterJob, Repeated, Switch
+from carillon_client.models import (
+    DeadLetter,
+    DeadLetterGroups,
+    DeadLetterJob,
+    Repeated,
+    Suppression,
+    Switch,
+)
 from carillon_client.transport import Listing, Operation
 
 LETTERS = "/ops/dlq"
 NOTIFICATION = "/notifications/{notification_id}"
 SWITCHES = "/ops/switches"
 SWITCH = f"{SWITCHES}/{{scope}}"
+SUPPRESSION = "/suppressions/{channel}/{address}"
 
 
 def _dead_letters(  # noqa: PLR0913 - what can be asked for
@@ -140,6 +148,26 @@ def _switch_off(scope: str) -> Call[None]:
     return Call("DELETE", SWITCH, nothing, {"scope": scope})
 
 
+def _get_suppression(channel: str, address: str) -> Call[Suppression]:
+    """Return why nothing goes to an email address or a phone number; NotFound when it does."""
+    return Call("GET", SUPPRESSION, one(Suppression), _place(channel, address))
+
+
+def _suppress(channel: str, address: str, *, reason: str | None = None) -> Call[Suppression]:
+    """Let nothing go to an email address or a phone number any more."""
+    body = given(reason=reason)
+    return Call("PUT", SUPPRESSION, one(Suppression), _place(channel, address), body=body)
+
+
+def _unsuppress(channel: str, address: str) -> Call[None]:
+    """Let messages go to an email address or a phone number again."""
+    return Call("DELETE", SUPPRESSION, nothing, _place(channel, address))
+
+
+def _place(channel: str, address: str) -> dict[str, str]:
+    return {"channel": channel, "address": address}
+
+
 def _filter(letters: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: instant(value) if isinstance(value, datetime) else value
@@ -161,3 +189,6 @@ class Operators:
     get_switch = Operation(_get_switch)
     switch_on = Operation(_switch_on)
     switch_off = Operation(_switch_off)
+    get_suppression = Operation(_get_suppression)
+    suppress = Operation(_suppress)
+    unsuppress = Operation(_unsuppress)

@@ -270,24 +270,24 @@ def test_a_late_success_is_recorded_though_the_lease_has_passed_on(queue, work, 
     assert (done.state, done.provider_message_id) == (State.SENT, "from-a")
 
 
-def test_a_success_of_another_is_never_undone_by_ours_a_q14(queue, work, provider) -> None:
+@pytest.mark.parametrize("failure", Failure)
+def test_a_success_of_another_is_never_undone_by_ours_a_q14(queue, work, provider, failure) -> None:
     """Worker A's lease lapsed and we took over; A reports success while our call fails."""
-    for failure in Failure:
-        _claimed(queue.message, lease_until=int(time.time()) - 1)
+    _claimed(queue.message, lease_until=int(time.time()) - 1)
 
-        def fail(out: Outgoing, failure: Failure = failure) -> Sent:
-            Delivery(queue.message["notification_id"], "email").update(
-                actions=[
-                    Delivery.state.set(State.SENT),
-                    Delivery.provider_message_id.set("from-a"),
-                ]
-            )
-            raise ProviderError(failure, "x", f"no mail to {out.address}")
+    def fail(out: Outgoing) -> Sent:
+        Delivery(queue.message["notification_id"], "email").update(
+            actions=[
+                Delivery.state.set(State.SENT),
+                Delivery.provider_message_id.set("from-a"),
+            ]
+        )
+        raise ProviderError(failure, "x", f"no mail to {out.address}")
 
-        provider.does = fail
-        work(queue.one())
-        done = stored(queue.message)
-        assert (done.state, done.provider_message_id) == (State.SENT, "from-a"), failure
+    provider.does = fail
+    work(queue.one())
+    done = stored(queue.message)
+    assert (done.state, done.provider_message_id) == (State.SENT, "from-a")
 
 
 def test_a_delivery_that_was_sent_meanwhile_is_not_taken_over(

@@ -46,5 +46,11 @@ def test_a18_every_example_fits_its_model(
 
 class _Values(dict[str, str]):
     def __missing__(self, name: str) -> str:
-        known = {"user_id": "ada", "code": "order-shipped", "notification_id": NOTIFICATION}
+        known = {
+            "user_id": "ada",
+            "code": "order-shipped",
+            "notification_id": NOTIFICATION,
+            "channel": "email",
+            "address": "ada@example.com",
+        }
         return known.get(name, "none")

@@ -32,6 +32,7 @@ WITHOUT_METHOD = {
 
 # A value for each parameter a method has, by its name.
 SAMPLES: dict[str, Any] = {
+    "address": "ada@example.com",
     "archived": True,
     "attributes": {"plan": "gold"},
     "categories": {"news": {"sms": False}},

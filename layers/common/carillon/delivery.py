@@ -27,6 +27,7 @@ from carillon.models import Channel, State, now, timestamp
 from carillon.recipients import unwanted
 from carillon.rendering import Content
 from carillon.settings import settings
+from carillon.suppressions import deactivate
 from carillon.templates import content_for
 
 T = TypeVar("T")
@@ -206,7 +207,7 @@ def _deliver(worker: _Worker, message: Message, address: str, receives: int) -> 
     # What it needs to know is read before it is claimed: a store that does not answer then holds
     # no claim back.
     content, fault = _render(message, worker.channel)
-    unwelcome = unwanted(message, worker.channel)
+    unwelcome = unwanted(message, worker.channel, address)
     if not worker.has_time():
         raise NotNowError
     target = target_of(worker.channel, address)
@@ -238,6 +239,8 @@ def _attempt(worker: _Worker, held: Claim, way: Way | None, outgoing: Outgoing) 
             return held.fail(error, free=way.probing and error.failure is Failure.RETRY)
         finally:
             way.failed(error)
+            if error.failure is Failure.RECIPIENT:
+                deactivate(outgoing.message, worker.channel, outgoing.address, error.code)
     state = held.sent(sent.provider, sent.provider_message_id)
     way.succeeded()
     return state

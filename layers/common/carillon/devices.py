@@ -56,6 +56,22 @@ def remove(tenant: str, user_id: str, device_id: str) -> None:
     forget(tenant, user_id, device)
 
 
+def retire(tenant: str, user_id: str | None, token: str) -> bool:
+    """Let nothing go to a token that its provider calls dead, whoever has it by now.
+
+    False when nobody registered it, or it was forgotten since.
+    """
+    digest = _digest(token)
+    same = PushDevice.fcm_token == token
+    inactive = [PushDevice.is_active.set(False)]
+    if user_id is not None and _key(tenant, user_id, digest).amend(inactive, same):
+        return True
+    owner = _owner(tenant, digest)
+    if owner is None:
+        return False
+    return _key(tenant, owner.user_id, digest).amend(inactive, same)
+
+
 def forget(tenant: str, user_id: str, device: PushDevice) -> None:
     """Delete a device, and that it is this user's; what has moved meanwhile stays where it is."""
     digest = _digest(device.fcm_token)

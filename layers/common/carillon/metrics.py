@@ -37,6 +37,7 @@ HELP = {
     "swept_total": "Notifications that the sweep published anew or gave up.",
     "breaker_opened_total": "Times a circuit breaker opened, failed probes included.",
     "delivery_attempt_duration_seconds": "Time a provider took for an attempt.",
+    "addresses_deactivated_total": "Addresses that a provider called dead.",
     "unclassified_errors_total": "Answers of a provider that its table does not list.",
     "deadletters_total": "Queue messages that were given up.",
 }

@@ -14,16 +14,22 @@ from carillon.people import EVERY_OTHER
 from carillon.tables import (
     PREFERENCES,
     PROFILE,
+    SUPPRESSION,
     Preferences,
     Profile,
     PushDevice,
+    Suppression,
     UserItem,
+    suppression_key,
     tenant_key,
     user_items,
 )
 
 NO_ADDRESS = "no-address"
 INVALID = "invalid-recipient"
+SUPPRESSED = "suppressed-address"
+SUPPRESSIBLE = frozenset({Channel.EMAIL, Channel.SMS})
+"""What has addresses that may be on the list; a device has an item of its own."""
 _WORDS = {
     NO_ADDRESS: "The recipient has no address for {}",
     INVALID: "The recipient's number takes no text messages ({})",
@@ -120,15 +126,22 @@ def _recipient(items: Iterable[UserItem], user_id: str) -> Recipient:
     return Recipient(addresses, locale, channels, categories, platforms)
 
 
-def unwanted(message: Message, channel: Channel) -> str | None:
+def unwanted(message: Message, channel: Channel, address: str) -> str | None:
     """Return why a message is not to be sent any more: what changed since it was accepted.
 
     One read; raises PynamoDBException.
     """
+    keys = []
+    if message.user_id is not None:
+        key = tenant_key(message.tenant, message.user_id)
+        keys = [(key, PROFILE), (key, PREFERENCES)]
+    if channel in SUPPRESSIBLE:
+        keys.append((suppression_key(message.tenant, channel.value, address), SUPPRESSION))
+    items = list(UserItem.batch_get(keys)) if keys else []
+    if any(isinstance(item, Suppression) for item in items):
+        return SUPPRESSED
     if message.user_id is None:
         return None
-    key = tenant_key(message.tenant, message.user_id)
-    items = list(UserItem.batch_get([(key, PROFILE), (key, PREFERENCES)]))
     if not any(isinstance(item, Profile) for item in items):
         return "user-gone"
     if message.mandatory:

@@ -4,6 +4,7 @@ Each class is one kind of item. Table names come from the settings when a table 
 Keys that belong to a tenant begin with it, so one tenant cannot name another's item.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -99,6 +100,7 @@ class UserItem(Item):
 
 
 PROFILE, PREFERENCES = "profile", "preferences"
+SUPPRESSION = "suppression"
 
 
 class Profile(UserItem, discriminator="profile"):
@@ -142,6 +144,15 @@ class DeviceOwner(UserItem, discriminator="owner"):
 
     user_id = UnicodeAttribute()
     version = VersionAttribute()
+
+
+class Suppression(UserItem, discriminator="suppression"):
+    """An address that nothing goes to; it stands apart from any user, and is known by its hash."""
+
+    channel = UnicodeAttribute()
+    reason = UnicodeAttribute()  # the provider's code, or an operator's words
+    at = UnicodeAttribute()
+    notification_id = UnicodeAttribute(null=True)  # what was sent there last
 
 
 class Job(UserItem, discriminator="job"):
@@ -367,6 +378,15 @@ def tenant_key(tenant: str, name: str) -> str:
 def owner_key(tenant: str, digest: str) -> str:
     """Return the key of a device's owner: no user id has a ``#`` in it."""
     return tenant_key(tenant, f"#push#{digest}")
+
+
+def suppression_key(tenant: str, channel: str, address: str) -> str:
+    """Return the key of an address that nothing goes to: no user id has a ``#`` in it.
+
+    Mailboxes that differ in case alone are one in practice; numbers have none.
+    """
+    digest = hashlib.sha256(address.casefold().encode()).hexdigest()
+    return tenant_key(tenant, f"#{channel}#{digest}")
 
 
 def active_slot(code: str) -> str:

@@ -368,7 +368,7 @@ def test_a_failure_of_one_platform_s_key_says_that_it_is_one_platform_s_a_p17(sc
 
 @pytest.mark.parametrize(("status", "failure"), [(418, PERMANENT), (599, UNKNOWN)])
 @pytest.mark.parametrize("provider", OVER_HTTP)
-def test_what_no_table_lists_is_classed_by_its_status_and_counted_a_p12(
+def test_f8_what_no_table_lists_is_classed_by_its_status_and_counted_a_p12(
     scripted, provider, status, failure
 ) -> None:
     codes = {"twilio": "98765", "fcm": "UNHEARD_OF", "sendgrid": ""}

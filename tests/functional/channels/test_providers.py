@@ -36,7 +36,7 @@ FAILING = [row for row in ADDRESSES if row.reaction is not Reaction.ACCEPTED]
         *((row.provider.value, row.address) for row in ACCEPTED),
     ],
 )
-def test_a_message_arrives_with_our_id_and_returns_the_provider_s(
+def test_e9_a_message_arrives_with_our_id_and_returns_the_provider_s(
     sandbox, point, provider, address
 ) -> None:
     point(sandbox.url, sandbox.smtp_port)
