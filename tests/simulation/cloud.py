@@ -176,6 +176,9 @@ class Cloud:
     def _deliver(self, queue: Queue, body: str, attributes: JSON) -> None:
         chance, now = self.weather.chance, self.scheduler.seconds
         copies = 2 if self.weather.strikes("queue-twice", now) else 1
+        if self.weather.strikes("queue-vanish", now):
+            self.story.tell(f"{queue.name}", "a message is lost on its way")
+            return
         for _ in range(copies):
             delay = chance.uniform(0.01, 0.2)
             if self.weather.strikes("queue-delayed", now):

@@ -14,14 +14,17 @@ from typing import Any
 
 from simulation.expressions import Item
 from simulation.scheduler import Scheduler
-from simulation.store import of_json, readable
+from simulation.store import STALE_SECONDS, of_json, readable
 from simulation.story import Story
 from simulation.wire import MARK, Request
 
 JSON = dict[str, Any]
+MISSED = frozenset({"failed", "suppressed"})
+"""Ends after which the next channel takes its turn."""
 FINAL = frozenset(
     {"sent", "delivered", "failed", "unknown", "suppressed", "skipped", "expired", "cancelled"}
 )
+ENDED = FINAL | {"dead_lettered"}
 ADVANCES = {
     None: {"sending", "dead_lettered", *FINAL},
     "sending": {"sending", "retrying", "dead_lettered", *FINAL},
@@ -65,6 +68,10 @@ INVARIANTS = (
     "expiry-is-honoured",
     "attempts-are-bounded",
     "throttling-spends-nothing",
+    "retry-after-is-honoured",
+    "turns-are-kept",
+    "poison-is-parked",
+    "the-api-tells-the-truth",
 )
 
 
@@ -103,6 +110,7 @@ class Track:
     state: str | None = None
     item: JSON = field(default_factory=dict)
     reported: bool = False
+    redriven: int = 0  # claims before an operator sent it again
 
 
 @dataclass
@@ -113,7 +121,26 @@ class Recorded:
     mark: str
     targets: list[str]
     message: JSON
-    place: str
+    accepted: str
+
+    @property
+    def client_id(self) -> str:
+        """Whose it is."""
+        return str(self.message["client_id"])
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether its channels take turns."""
+        return bool(self.message.get("fallback_after"))
+
+    def rows(self) -> list[list[str]]:
+        """Return its deliveries, by channel, in the channels' order."""
+        named = [each.partition("#")[0] for each in self.targets]
+        channels = dict.fromkeys(named)
+        return [
+            [target for target, of in zip(self.targets, named, strict=True) if of == channel]
+            for channel in channels
+        ]
 
     @property
     def expires_at(self) -> float | None:
@@ -147,7 +174,8 @@ class Oracle:
         self.promised: dict[str, None] = {}
         self.by_key: dict[str, tuple[str, str]] = {}
         self.inbox: Counter[tuple[str, str]] = Counter()
-        self.forbidden: dict[tuple[str, str], None] = {}
+        self.forbidden: dict[tuple[str, str], float] = {}
+        self.at_most_once: dict[str, bool] = {}
         self.violations: list[Violation] = []
         self.counts: Counter[str] = Counter()
         self.claims: dict[Any, Claim] = {}
@@ -189,6 +217,15 @@ class Oracle:
         found = self.recorded.get(notification_id)
         self.must(found, "accepted-is-recorded", mark, "202, and the store knows nothing of it")
 
+    def forbid(self, channel: str, address: str) -> None:
+        """Hear that nothing is to be sent to an address any more."""
+        self.story.tell(f"{channel} {address}", "is not to be used any more")
+        self.forbidden[channel, address] = self.scheduler.seconds
+
+    def reports(self, notification_id: str, target: str) -> None:
+        """Hear that a caller is about to report what became of a delivery."""
+        self.track(notification_id, target).reported = True
+
     def wrote(self, table: str, old: Item | None, new: Item | None, task: Any) -> None:
         """Hear of a write to the store."""
         if table == "NotificationsTable" and new is not None:
@@ -211,8 +248,14 @@ class Oracle:
         )
         self.story.marks[item["notification_id"]] = mark
         self.by_mark[mark] = item["notification_id"]
+        self.must(
+            bool(message.get("at_most_once")) == self.at_most_once.get(mark, False),
+            "at-most-once-is-kept",
+            mark,
+            "it was not recorded as it was asked for",
+        )
         self.recorded[item["notification_id"]] = Recorded(
-            item["notification_id"], mark, of_json(item["targets"]), message, item["place"]
+            item["notification_id"], mark, of_json(item["targets"]), message, item["accepted"]
         )
 
     def _changed(self, old: JSON | None, new: JSON | None, task: Any) -> None:
@@ -225,6 +268,8 @@ class Oracle:
         self.must(new, "states-advance", mark, f"{target} was deleted")
         if new is None:
             return
+        if before == "dead_lettered" and after == "retrying":
+            track.redriven = len(track.claims)
         track.state, track.item = after, new
         self._held(track, mark, old, new, task)
         claimed = after == "sending" and (
@@ -248,6 +293,9 @@ class Oracle:
             claim = Claim(new["owner"], task, self.scheduler.seconds, new["lease_until"])
             track.claims.append(claim)
             self.claims[task] = claim
+            recorded = self.recorded[told["notification_id"]]
+            if recorded.in_turn:
+                self._in_turn(recorded, target)
         elif after != "sending":
             self._ended(track, mark, before, new, task)
 
@@ -265,7 +313,7 @@ class Oracle:
         if claim.task is task or new["state"] == "sent":
             return
         lapsed = self.scheduler.epoch + self.scheduler.seconds >= claim.lease_until
-        taken = new["state"] == "unknown" or new.get("owner") != claim.owner
+        taken = new["state"] in ("unknown", "dead_lettered") or new.get("owner") != claim.owner
         self.must(
             lapsed and taken,
             "claims-are-owned",
@@ -306,6 +354,9 @@ class Oracle:
     def _gave_up(self, track: Track, mark: str, claim: Claim | None, new: JSON) -> None:
         """Check that a worker ended a delivery for want of attempts only when they were spent."""
         recorded = self.recorded[new["notification_id"]]
+        addresses = recorded.message["targets"].get(track.channel, ())
+        if any((track.channel, each) in self.forbidden for each in addresses):
+            return
         last = claim.calls[-1] if claim and claim.calls else None
         if last and last.told == "refused":
             return
@@ -314,7 +365,13 @@ class Oracle:
         now = self.scheduler.epoch + self.scheduler.seconds
         if recorded.expires_at is not None and now >= recorded.expires_at:
             return
-        spent = [each for each in track.claims if track.channel == "inapp" or not each.is_free]
+        if new.get("error_code") == "turn-over":
+            wait = float(recorded.message["fallback_after"])
+            began = dt.datetime.fromisoformat(recorded.accepted).timestamp()
+            self.must(now >= began + wait - 1, "turns-are-kept", mark, f"{new['target']} too early")
+            return
+        claims = track.claims[track.redriven :]
+        spent = [each for each in claims if track.channel == "inapp" or not each.is_free]
         self.must(
             len(spent) > self.max_retries,
             "throttling-spends-nothing",
@@ -336,11 +393,11 @@ class Oracle:
         target = _target(request)
         track = self.track(notification_id, target)
         mark, what = recorded.mark, f"{target} by {request.task.name}"
+        since = self.forbidden.get((request.channel, request.address))
+        # An invocation that began before may have read what was wanted before.
+        known = since is not None and request.task.root.begun / 1e6 > since + STALE_SECONDS
         self.must(
-            (request.channel, request.address) not in self.forbidden,
-            "suppressed-is-not-called",
-            mark,
-            what,
+            not known or recorded.message.get("mandatory"), "suppressed-is-not-called", mark, what
         )
         begun = request.task.begun / 1e6
         task = request.task.root
@@ -371,68 +428,56 @@ class Oracle:
         for earlier in track.claims:
             if earlier.at >= claim.at or earlier is claim:
                 continue
+            self._waits(recorded, earlier, claim, what)
             ended = earlier.recorded in FINAL and earlier.recorded_at < claim.at
             self.must(not ended, "repeat-only-unrecorded", mark, f"{what}: it was recorded before")
             doubtful = any(each.told in ("accepted", "unsure") for each in earlier.calls)
             self.must(not (recorded.at_most_once and doubtful), "at-most-once-is-kept", mark, what)
 
-    # ------------------------------------------------------------------ judging
-
-    def judge(self, waiting: Mapping[str, list[str]], dead: Mapping[str, list[JSON]]) -> None:
-        """Judge the end: ``waiting`` are the queues' bodies, ``dead`` the dead letters."""
-        for notification_id in self.promised:
-            recorded = self.recorded[notification_id]
-            for target in recorded.targets:
-                self._kept(recorded, target, waiting, dead)
-        for (notification_id, target), track in self.tracks.items():
-            self._repeated(self.recorded[notification_id], target, track)
-        for (notification_id, _), count in self.inbox.items():
-            self.must(count == 1, "in-app-exactly-once", self.mark(notification_id), f"{count}")
-
-    def _kept(
-        self,
-        recorded: Recorded,
-        target: str,
-        waiting: Mapping[str, list[str]],
-        dead: Mapping[str, list[JSON]],
-    ) -> None:
-        track = self.track(recorded.notification_id, target)
-        self.counts["deliveries"] += 1
-        self.counts[f"ended {track.state or 'nowhere'}"] += 1
-        if track.state in FINAL:
+    def _waits(self, recorded: Recorded, earlier: Claim, claim: Claim, what: str) -> None:
+        """Check that a provider's wish to be left alone is heard, where it was recorded."""
+        if earlier.recorded != "retrying" or not earlier.calls:
             return
-        channel = track.channel
-        letters = [
-            each for each in dead.get(channel, []) if recorded.notification_id in each["body"]
-        ]
-        if letters:
-            self.counts["dead letters"] += 1
-            why = track.item.get("error_code") or any(each["reason"] for each in letters)
-            self.must(why, "dead-letters-have-a-reason", recorded.mark, target)
+        last = earlier.calls[-1]
+        if last.answered_at is None or last.answered_at > earlier.recorded_at:
             return
-        waits = any(recorded.notification_id in body for body in waiting.get(channel, []))
-        name = "every-delivery-ends" if waits or track.state else "nothing-is-lost"
-        self.counts["lost"] += name == "nothing-is-lost"
-        self.must(False, name, recorded.mark, f"{target} is {track.state or 'queued'}")
-
-    def _repeated(self, recorded: Recorded, target: str, track: Track) -> None:
-        taken = [each for each in track.calls if each.accepted]
-        if len(taken) <= 1:
-            return
-        more = len(taken) - 1
-        self.counts["duplicates"] += more
-        mark = recorded.mark
-        shown = bool(track.item.get("maybe_sent")) and track.item.get("attempts", 0) > 1
-        self.must(shown, "duplicates-are-shown", mark, f"{target} was accepted {len(taken)} times")
+        # The delivery's own wait is kept in whole seconds.
+        until = last.answered_at + last.wait - 1
         self.must(
-            not recorded.at_most_once, "at-most-once-is-kept", mark, f"{target}: {len(taken)}"
+            claim.at >= until,
+            "retry-after-is-honoured",
+            recorded.mark,
+            f"{what}: {until - claim.at:.1f} s too early",
         )
-        before = {each.mark for each in self.violations if each.invariant in _UNEXPLAINED}
-        if shown and mark not in before:
-            self.counts["duplicates explained"] += more
 
+    def _in_turn(self, recorded: Recorded, target: str) -> None:
+        """Check that the channels before have surely not arrived."""
+        for row in recorded.rows():
+            if target in row:
+                return
+            states = {self.track(recorded.notification_id, each).state for each in row}
+            name = f"{target} is claimed, before it {sorted(map(str, states))}"
+            self.must(states <= MISSED, "turns-are-kept", recorded.mark, name)
 
-_UNEXPLAINED = {"repeat-only-unrecorded", "at-most-once-is-kept", "one-call-per-claim"}
+    # ------------------------------------------------------------------ standing
+
+    def open_targets(self, recorded: Recorded) -> list[str]:
+        """Return the deliveries of a notification that are still to come to an end.
+
+        Where channels take turns, those after one that may have arrived are not to come at all.
+        """
+        found: list[str] = []
+        for row in recorded.rows():
+            states = [self.track(recorded.notification_id, target).state for target in row]
+            ended = zip(row, states, strict=True)
+            found += [target for target, state in ended if state not in ENDED]
+            if recorded.in_turn and not set(states) <= MISSED:
+                break
+        return found
+
+    def dead(self) -> list[tuple[str, str]]:
+        """Return the deliveries that wait for an operator."""
+        return [key for key, track in self.tracks.items() if track.state == "dead_lettered"]
 
 
 def _is_worker(task: Any) -> bool:

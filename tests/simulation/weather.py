@@ -17,8 +17,8 @@ CALL_FAULTS = {
     "unanswered": 0.04,  # done, but the answer never comes
     "late": 0.02,  # done after the caller has given up waiting
 }
-QUEUE_FAULTS = {"twice": 0.15, "ghost": 0.08, "delayed": 0.15}
-"""A message is put into the queue twice; comes again after it was deleted; comes late."""
+QUEUE_FAULTS = {"twice": 0.15, "ghost": 0.08, "delayed": 0.15, "vanish": 0.03}
+"""A message is put into the queue twice; comes again after it was deleted; comes late; or never."""
 PROVIDER_FAULTS = {
     "refused": 0.12,  # any error of the provider's own table
     "silent": 0.06,  # no answer, accepted or not
@@ -56,6 +56,7 @@ class Weather:
     rates: dict[str, float] = field(default_factory=dict)
     spells: list[Spell] = field(default_factory=list)
     stale: float = 0.0
+    most_receives: int | None = None  # of every queue, in place of the template's
 
     @classmethod
     def draw(cls, seed: int, busy_until: float, providers: Sequence[str]) -> "Weather":
@@ -78,6 +79,7 @@ class Weather:
                 end = min(begin + chance.uniform(least, most), made.heals_at)
                 made.spells.append(Spell(kind, chance.choice(list(providers)), begin, end))
         made.stale = chance.choice([0.0, 0.3])
+        made.most_receives = chance.choice([3, 5]) if chance.random() < 0.12 else None
         return made
 
     def strikes(self, fault: str, now: float) -> bool:

@@ -57,6 +57,8 @@ class Request:
     message_id: str = ""
     answer: str = ""
     error: str = ""
+    wait: float = 0.0  # seconds, as the answer asked for
+    answered_at: float | None = None  # when its caller had the answer
 
 
 class Wire:
@@ -76,7 +78,9 @@ class Wire:
         address, text = provider.read(url, body)
         mark = MARK.search(text)
         made, fate, fault = self.ask(provider, address, mark[0] if mark else "?")
-        return self._answer(pool, url, timeout, provider, made, fate, fault)
+        reply = self._answer(pool, url, timeout, provider, made, fate, fault)
+        made.answered_at = self.scheduler.seconds
+        return reply
 
     def ask(self, provider: Provider, address: str, mark: str) -> tuple[Request, str, Fault | None]:
         """Hear of a request to send, and settle what becomes of it."""
@@ -158,10 +162,22 @@ class Wire:
         if fate == "proxy":
             return Reply(200, PROXY_PAGE, {"Content-Type": "text/html"})
         if fate == "refused" and fault:
-            return _with_wait(provider.refused(fault), chance, self.scheduler)
+            return self._with_wait(provider.refused(fault), made)
         if fate == "refused-500":
             return Reply(503, "Service Unavailable", {"Content-Type": "text/plain"})
         return provider.accepted(made.message_id)
+
+    def _with_wait(self, reply: Reply, made: Request) -> Reply:
+        """Return a refusal, now and then with a wish when to come again."""
+        chance, scheduler = self.weather.chance, self.scheduler
+        if reply.status not in (429, 503) or chance.random() < 0.5:
+            return reply
+        moment = dt.datetime.fromtimestamp(scheduler.epoch + scheduler.seconds + 180, dt.UTC)
+        date = format_datetime(moment, usegmt=True)
+        wish, made.wait = chance.choice(
+            [("1", 1.0), ("30", 30.0), ("180", 180.0), ("-5", 0.0), ("soon", 0.0), (date, 178.0)]
+        )
+        return Reply(reply.status, reply.body, {**reply.headers, "Retry-After": wish})
 
     def _token(self, pool: HTTPConnectionPool, url: str, timeout: Any) -> Reply:
         """Answer for Google's access tokens; that sends nothing."""
@@ -182,15 +198,6 @@ class Wire:
                 return Reply(200, PROXY_PAGE, {"Content-Type": "text/html"})
         token = {"access_token": "ya29.simulated", "expires_in": 3600, "token_type": "Bearer"}
         return Reply(200, json.dumps(token))
-
-
-def _with_wait(reply: Reply, chance: Any, scheduler: Any) -> Reply:
-    """Return a refusal, now and then with a wish when to come again."""
-    if reply.status not in (429, 503) or chance.random() < 0.5:
-        return reply
-    moment = dt.datetime.fromtimestamp(scheduler.epoch + scheduler.seconds + 180, dt.UTC)
-    wish = chance.choice(["1", "30", "180", "-5", "soon", format_datetime(moment, usegmt=True)])
-    return Reply(reply.status, reply.body, {**reply.headers, "Retry-After": wish})
 
 
 def _unreachable(pool: HTTPConnectionPool, drawn: float) -> Exception:

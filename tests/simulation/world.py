@@ -4,12 +4,13 @@ import datetime as dt
 import json
 import os
 import random
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from unittest.mock import patch
 
@@ -17,7 +18,17 @@ from botocore.client import BaseClient
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from simulation.callers import DEVICES, USERS, WISHES, Callers, caller, plans
+from simulation.callers import (
+    APPLICATIONS,
+    CATEGORIES,
+    DEVICES,
+    OPERATOR,
+    USERS,
+    WISHES,
+    Callers,
+    caller,
+    plans,
+)
 from simulation.cloud import PROVIDERS, Cloud, record_of
 from simulation.lambdas import (
     EVENTS,
@@ -38,6 +49,7 @@ from simulation.stack import Stack
 from simulation.store import Store, Table
 from simulation.story import Story
 from simulation.threads import taken_over
+from simulation.verdict import Verdict
 from simulation.weather import Weather
 from simulation.wire import Wire, wired
 
@@ -57,7 +69,11 @@ PARAMETERS = {
     "LogLevel": "ERROR",
 }
 DAYS = 86_400.0
-LONGEST = 3 * DAYS
+LONGEST = 8 * DAYS
+WATCHED, SELDOM = 1200.0, 3600.0
+REDRIVES = 4
+ADMIN_TOKEN = "nk_admin_" + "a" * 43
+_RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 API_PATIENCE = 31.0
 WORKERS = 3
 """Invocations of a channel's function at one time, at most."""
@@ -105,6 +121,7 @@ def _accounts() -> dict[str, str]:
         "/carillon/simulation/fcm": json.dumps(firebase),
         "/carillon/simulation/twilio": json.dumps(twilio),
         "/carillon/simulation/sendgrid": json.dumps({"api_key": "SG.simulation"}),
+        "/carillon/simulation/admin-token": ADMIN_TOKEN,
         "/carillon/simulation/smtp": json.dumps(ACCOUNT),
     }
 
@@ -124,11 +141,14 @@ def _private_key(pem: bytes, *_: object, **__: object) -> Any:
 class World:
     """A run of one seed."""
 
-    def __init__(self, seed: int, store: Store | None = None, *, calm: bool = False) -> None:
+    def __init__(
+        self, seed: int, store: Store | None = None, clients: tuple[str, ...] = ()
+    ) -> None:
+        """``store`` is what it begins with, ``clients`` the applications in it."""
         self.seed = seed
         self.scheduler = Scheduler(BEGIN)
         self.story = Story(self.scheduler)
-        self.plans = [] if calm else plans(seed)
+        self.plans = plans(seed) if clients else []
         busy_until = max((plan.at for plan in self.plans), default=0.0)
         self.weather = Weather.draw(seed, busy_until, [each.name for each in SENDERS])
         chance = random.Random(f"providers {seed}")
@@ -142,9 +162,8 @@ class World:
         self.cloud = Cloud(self.stack, self.store, self.scheduler, self.weather, self.story)
         self.cloud.parameters = _accounts()
         self.wire = Wire(self.cloud, self.weather, self.story, self.oracle)
-        self.callers = Callers(
-            self.scheduler, self.oracle, self.ask, random.Random(f"insisting {seed}")
-        )
+        chance = random.Random(f"insisting {seed}")
+        self.callers = Callers(self.scheduler, self.oracle, self.ask, chance, clients)
         self.running: dict[str, int] = dict.fromkeys(self.functions, 0)
         self.polling: dict[str, bool] = {}
         self.outside = Process(self.functions["NotificationsFunction"], 0)
@@ -160,6 +179,7 @@ class World:
             policy = queue.resource.properties.get("RedrivePolicy")
             if policy:
                 queue.dead_letters = self.cloud.queue_of(policy["deadLetterTargetArn"])
+                queue.most_receives = self.weather.most_receives or queue.most_receives
         self.consumers: dict[str, tuple[Function, JSON]] = {}
         for function in self.functions.values():
             for told in function.queues:
@@ -179,31 +199,94 @@ class World:
         """Let the callers ask and the workers work until all is quiet; then judge."""
         self.cloud.calm = False
         self.callers.begin(self.plans)
+        self._disturb()
+        self._schedule()
         self.scheduler.run(self._is_quiet, 30, LONGEST)
+        for _ in range(REDRIVES):
+            if not self._redriven():
+                break
         self.scheduler.end()
         self.cloud.calm = True
-        waiting: dict[str, list[str]] = {}
-        dead: dict[str, list[JSON]] = {}
-        for queue in self.cloud.queues.values():
-            channel = queue.name.partition("Channel")[0].lower()
-            if queue.name.endswith("DeadLetterQueue"):
-                dead.setdefault(channel, []).extend(map(_letter, queue.messages))
-            else:
-                bodies = [each.body for each in queue.messages]
-                waiting.setdefault(channel, []).extend(bodies)
-        self.oracle.judge(waiting, dead)
+        verdict = Verdict(self.oracle)
+        verdict.judge(self._bodies(), self.store)
         for mark in self.callers.unserved:
             self.oracle.must(False, "callers-are-served", mark, "asked in vain")
+        for poison in self.poison:
+            verdict.parked(poison, self.store)
+        for notification_id in self.oracle.recorded:
+            verdict.told(notification_id, self._read(notification_id))
         counts = self.oracle.counts
         counts["notifications"] = len(self.oracle.promised)
         return Result(self.seed, dict(counts), self.oracle.violations, self.story)
+
+    def _disturb(self) -> None:
+        """Let a user change their mind, and strangers put what nobody understands into queues."""
+        chance = random.Random(f"disturbing {self.seed}")
+        last = max(plan.at for plan in self.plans)
+        if chance.random() < 0.4:
+            self.callers.change_of_mind(chance.uniform(0, last))
+        self.poison = [f"poison {number}" for number in range(chance.choice([0, 0, 1, 3]))]
+        for text in self.poison:
+            name = chance.choice(["EmailChannel-Queue", "PushChannel-UrgentQueue"])
+            body = chance.choice([text, json.dumps({"schema_version": 99, "text": text})])
+            put = partial(_put, self.cloud.queues[name], body)
+            self.scheduler.at(chance.uniform(0, last), put)
+
+    def _schedule(self) -> None:
+        """Let the clock begin what template.yaml says it begins."""
+        for function in self.functions.values():
+            for told in function.events.values():
+                if told["Type"] == "Schedule":
+                    (number, unit), *_ = _RATE.findall(told["Properties"]["Schedule"])
+                    every = float(number) * {"minute": 60, "hour": 3600, "day": DAYS}[unit]
+                    self.scheduler.at(every, partial(self._tick, function, every))
+
+    def _tick(self, function: Function, every: float) -> None:
+        if not self.running[function.name]:
+            self._invoke(function, {}, lambda _: None)
+        # When all is well it is enough to look now and then: a run takes up where the last ended.
+        seldom = self.scheduler.seconds > self.weather.heals_at + WATCHED
+        self.scheduler.at(max(every, SELDOM if seldom else 0), partial(self._tick, function, every))
 
     def _is_quiet(self) -> bool:
         if self.scheduler.seconds < self.weather.heals_at or self.callers.left:
             return False
         if any(self.running.values()):
             return False
-        return not any(self.cloud.queues[name].messages for name in self.consumers)
+        if any(self.cloud.queues[name].messages for name in self.consumers):
+            return False
+        return not any(self.oracle.open_targets(each) for each in self.oracle.recorded.values())
+
+    def _redriven(self) -> bool:
+        """Let an operator send every dead letter again; False when there is none."""
+        if not self.oracle.dead():
+            return False
+        route, body = "/api/v1/ops/dlq/redrive", {"filter": {}, "rate_per_second": 50}
+
+        def order() -> None:
+            self.callers.insist("POST", route, {}, body, {}, OPERATOR)
+
+        self.callers.do(0, "operator", order)
+        self.scheduler.run(self._is_quiet, 30, LONGEST)
+        return True
+
+    def _bodies(self) -> dict[str, list[str]]:
+        """Return what the queues still hold, by channel."""
+        found: dict[str, list[str]] = {}
+        for queue in self.cloud.queues.values():
+            channel = queue.name.partition("Channel")[0].lower()
+            found.setdefault(channel, []).extend(each.body for each in queue.messages)
+        return found
+
+    def _read(self, notification_id: str) -> JSON:
+        """Return what the API tells of a notification."""
+        recorded = self.oracle.recorded[notification_id]
+        route = "/api/v1/notifications/{notification_id}"
+        who = caller(recorded.client_id)
+        self.outside = Process(self.routes["GET", route], 0)
+        status, body = self.ask("GET", route, {"notification_id": notification_id}, None, {}, who)
+        assert status == 200, body
+        return dict(body["data"])
 
     def ask(
         self,
@@ -359,27 +442,43 @@ class World:
 
     _shown: Process | None = None
 
-    def furnish(self) -> None:
-        """Make the template and the users that the callers speak of."""
+    def furnish(self) -> tuple[str, ...]:
+        """Make what the callers speak of: applications, a template, users; return the first."""
+        clients = []
+        for name in APPLICATIONS:
+            told = {"service_name": name, "notification_types": CATEGORIES}
+            bearer = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+            made = self._make("POST", "/api/v1/clients", {}, told, "nobody", bearer)
+            clients.append(str(made["client_id"]))
         template = json.loads(_sample("templates-create")["body"])
-        self._make("POST", "/api/v1/templates", {}, template)
+        self._make("POST", "/api/v1/templates", {}, template, clients[0])
         for user_id, profile in USERS.items():
             named = {"user_id": user_id}
-            self._make("PUT", "/api/v1/users/{user_id}", named, profile)
+            self._make("PUT", "/api/v1/users/{user_id}", named, profile, clients[0])
             for device in DEVICES.get(user_id, []):
                 told = {"fcm_token": device, "platform": "android"}
-                self._make("POST", "/api/v1/users/{user_id}/push-tokens", named, told)
+                self._make("POST", "/api/v1/users/{user_id}/push-tokens", named, told, clients[0])
             if wish := WISHES.get(user_id):
-                self._make("PATCH", "/api/v1/users/{user_id}/preferences", named, wish)
+                self._make("PATCH", "/api/v1/users/{user_id}/preferences", named, wish, clients[0])
+        return tuple(clients)
 
-    def _make(self, method: str, route: str, parameters: JSON, body: JSON) -> None:
+    def _make(
+        self,
+        method: str,
+        route: str,
+        parameters: JSON,
+        body: JSON,
+        client: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> JSON:
         self.outside = Process(self.routes[method, route], 0)
-        status, answer = self.ask(method, route, parameters, body, {}, caller())
+        status, answer = self.ask(method, route, parameters, body, headers or {}, caller(client))
         assert status < 300, (method, route, answer)
+        return dict(answer["data"])
 
 
-def _letter(message: Message) -> JSON:
-    return {"body": message.body, "reason": message.attributes.get("reason", {}).get("StringValue")}
+def _put(queue: Queue, body: str) -> None:
+    queue.send(body, {})
 
 
 def _answer(answer: JSON) -> tuple[int, JSON]:
@@ -428,19 +527,17 @@ def _ruled(world: World) -> Iterator[None]:
 
 
 @cache
-def furnished() -> Store:
-    """Return the store that every run begins with."""
-    world = World(0, calm=True)
+def furnished() -> tuple[Store, tuple[str, ...]]:
+    """Return the store that every run begins with, and the applications in it."""
+    world = World(0)
     with _ruled(world):
-        world.furnish()
-    return world.store
+        clients = world.furnish()
+    return world.store, clients
 
 
 def run(seed: int) -> Result:
     """Run one seed."""
-    world = World(seed, furnished())
-    for user_id, wish in WISHES.items():
-        if wish.get("channels", {}).get("sms") is False:
-            world.oracle.forbidden["sms", USERS[user_id]["phone"]] = None
+    world = World(seed, *furnished())
+    world.oracle.forbidden["sms", USERS["bob"]["phone"]] = 0.0
     with _ruled(world):
         return world.live()

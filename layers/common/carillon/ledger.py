@@ -207,6 +207,7 @@ def take_up(notification_id: str, target: str, actor: str, told: Mapping[str, An
     """
     actions = [
         Delivery.state.set(State.RETRYING),
+        Delivery.earlier_attempts.set((Delivery.earlier_attempts | 0) + (Delivery.attempts | 0)),
         Delivery.attempts.set(0),
         Delivery.updated_at.set(timestamp(now())),
         Delivery.expires_at.set(expiry(now())),

@@ -292,12 +292,13 @@ def _delivery(standing: Standing, address: str | None, item: Delivery | None) ->
     )
     if item is None:
         return told
+    made = int(item.attempts) + int(item.earlier_attempts or 0)
     more = {
         "reason": _reason(item),
         "attempts": int(item.attempts),
         "provider": item.provider,
         "provider_message_id": item.provider_message_id,
-        "possible_duplicate": bool(item.maybe_sent) and int(item.attempts) > 1,
+        "possible_duplicate": bool(item.maybe_sent) and made > 1,
         "error": _error(item),
         "updated_at": item.updated_at,
     }

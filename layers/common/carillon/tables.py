@@ -230,6 +230,7 @@ class Delivery(Item):
     target = UnicodeAttribute(range_key=True)  # the channel, or "push#<device>"
     state = UnicodeAttribute()
     attempts = NumberAttribute(default=0)
+    earlier_attempts = NumberAttribute(null=True)  # before it was a dead letter and sent again
     owner = UnicodeAttribute(null=True)
     lease_until = NumberAttribute(null=True)  # epoch seconds
     not_before = NumberAttribute(null=True)  # epoch seconds: when the next attempt may be made

@@ -103,6 +103,12 @@ def test_f13_that_it_may_have_gone_is_remembered(
     clear()
     deliver("email")
     assert Delivery.get(id_of(record), "email").maybe_sent is True
+    (told,) = [
+        each
+        for each in ask("GET", f"/api/v1/notifications/{id_of(record)}").data["deliveries"]
+        if each["channel"] == "email"
+    ]
+    assert (told["status"], told["attempts"], told["possible_duplicate"]) == ("sent", 1, True)
 
 
 def test_f13_what_was_sent_meanwhile_makes_no_call_a_q07(
