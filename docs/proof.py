@@ -27,10 +27,17 @@ def _read(name: str) -> Json:
 
 
 def _simulated(told: Json) -> str:
+    figures = {name: value for name, value in told.items() if name not in ("violations", "failing")}
     rows = "".join(
-        f"| {name.replace('_', ' ')} | {_figure(value)} |\n" for name, value in told.items()
+        f"| {name.replace('_', ' ')} | {_figure(value)} |\n" for name, value in figures.items()
     )
-    return f"`make simulate`:\n\n| | |\n|---|---|\n{rows}"
+    broken = "".join(
+        f"| {name.replace('-', ' ')} | {count} |\n" for name, count in told["violations"].items()
+    )
+    return (
+        f"`make simulate`:\n\n| | |\n|---|---|\n{rows}"
+        f"\n| invariant | violations |\n|---|---|\n{broken}"
+    )
 
 
 def _figure(value: Any) -> str:
