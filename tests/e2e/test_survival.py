@@ -131,3 +131,49 @@ def test_what_no_channel_takes_is_seen_a_q12(stack: Stack, sqs, channel) -> None
         sns.publish(TopicArn=topic, Message="{}", MessageAttributes=told)
     (message,) = until(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
     sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+@pytest.fixture
+def weather(stack: Stack) -> Iterator[Callable[..., None]]:
+    """Take a provider down, or let it come back; clear at the end."""
+
+    def change(provider: str, failing: float, as_if_to: str) -> None:
+        told = {"failing": failing, "as_if_to": [as_if_to]}
+        reply = requests.put(f"{stack.sandbox}/weather/{provider}", json=told, timeout=9)
+        assert reply.status_code == 204, reply.text
+        changed[provider] = as_if_to
+
+    changed: dict[str, str] = {}
+    yield change
+    for provider, as_if_to in list(changed.items()):
+        change(provider, 0, as_if_to)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fault", "to"),
+    [
+        ("ses", "smtp", "unavailable@sandbox.test", {"email": "ada@example.com"}),
+        ("twilio", "aws", "+15005550053", {"phone": "+14155552671"}),
+    ],
+)
+def test_e11_another_provider_stands_in_while_one_is_down(
+    api: Api, weather, first, second, fault, to
+) -> None:
+    channel = "email" if "email" in to else "sms"
+    weather(first, 1, fault)
+    body = {"to": to, "channels": [channel], "message": "Hello"}
+    posted = [api.send(body).json()["data"]["notification_id"] for _ in range(8)]
+    path = "/api/v1/notifications/"
+    done = [
+        until(lambda each=each: _completed(api.call("GET", path + each).json()["data"]))
+        for each in posted
+    ]
+    assert {each["deliveries"][0]["provider"] for each in done} == {second}
+    weather(first, 0, fault)
+
+    def back() -> bool:
+        sent = api.send(body).json()["data"]["notification_id"]
+        told = until(lambda: _completed(api.call("GET", path + sent).json()["data"]))
+        return bool(told["deliveries"][0]["provider"] == first)
+
+    until(back)
