@@ -20,13 +20,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import psutil
-from aiohttp import ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from rich.console import Console
 from rich.table import Table
 
@@ -41,6 +42,7 @@ from . import load, processes
 FOLDER = STATE / "crash"
 CONCURRENCY = 16
 KILLS = 3
+PLAIN_WIDTH = 140
 PATIENCE_SECONDS = 900.0
 """A message whose worker died comes again after six minutes, its queue's visibility timeout."""
 CHANNELS: Mapping[str, Mapping[str, Any]] = {
@@ -78,7 +80,7 @@ def main() -> int:
     parser.add_argument("--down", type=int, default=30, help="seconds that push's provider is down")
     parser.add_argument("--output", type=Path, help="a file for the JSON line")
     options = parser.parse_args()
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     parent.follow()
@@ -142,12 +144,9 @@ async def _storm(
             body = {**CHANNELS[channel], "channels": [channel], "message": f"Number {number}"}
             headers = {"Idempotency-Key": f"{channel}-{number}"}
             # Like any client's, a request that fails is made again with its key.
-            while True:
-                async with session.post(url, json=body, headers=headers) as answer:
-                    if answer.status == 202:  # noqa: PLR2004
-                        told = await answer.json()
-                        break
-            posted[channel].append(told["data"]["notification_id"])
+            while not (accepted := await _accepted(session, url, body, headers)):
+                pass
+            posted[channel].append(accepted)
             if number > count // 10:
                 begun.set()
             if sum(map(len, posted.values())) in marks:
@@ -162,6 +161,17 @@ async def _storm(
     async with session:
         await asyncio.gather(*(caller() for _ in range(CONCURRENCY)), outage())
     return posted, killed
+
+
+async def _accepted(
+    session: ClientSession, url: str, body: Json, headers: Mapping[str, str]
+) -> str | None:
+    """Return the notification's id, or nothing when it was not answered with 202."""
+    with suppress(ClientError, TimeoutError):
+        async with session.post(url, json=body, headers=headers) as answer:
+            if answer.status == HTTPStatus.ACCEPTED:
+                return str((await answer.json())["data"]["notification_id"])
+    return None
 
 
 def _weather(stack: Stack, channel: str, failing: float, as_if_to: list[str]) -> None:
