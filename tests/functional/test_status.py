@@ -178,7 +178,7 @@ def test_what_is_reported_before_it_left_is_not_sent(posted, ask, deliver, statu
         (["failed", "failed"], 200),
     ],
 )
-def test_states_only_advance(posted, ask, steps, last) -> None:
+def test_f16_states_only_advance(posted, ask, steps, last) -> None:
     path = posted()
     *before, final = steps
     for status in before:
@@ -211,7 +211,7 @@ def test_a_failure_reported_late_is_not_undone_by_the_worker(posted, ask, delive
     assert (delivery["status"], delivery["error"]["message"]) == ("failed", "mailbox full")
 
 
-def test_a_receipt_that_comes_before_the_answer_is_not_undone(posted, ask, deliver) -> None:
+def test_f16_a_receipt_that_comes_before_the_answer_is_not_undone(posted, ask, deliver) -> None:
     path = posted()
 
     def delivered_meanwhile(_: Any) -> Any:

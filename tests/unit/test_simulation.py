@@ -40,7 +40,7 @@ def simulate(
     )
 
 
-def test_no_invariant_is_violated_in_a_few_seeds(tmp_path: Path) -> None:
+def test_f15_no_invariant_is_violated_in_a_few_seeds(tmp_path: Path) -> None:
     told = tmp_path / "simulation.json"
     done = simulate("--seeds", "4", "--output", str(told))
     assert done.returncode == 0, done.stdout[-4000:]

@@ -509,7 +509,7 @@ def pushed(told: wire.Wire) -> dict[str, Any]:
     ("priority", "android", "apple", "web"),
     [(1, "normal", "5", "low"), (5, "high", "10", "high"), (10, "high", "10", "high")],
 )
-def test_a_push_s_priority_is_told_in_each_platform_s_words(
+def test_e10_a_push_s_priority_is_told_in_each_platform_s_words(
     scripted, priority, android, apple, web
 ) -> None:
     told = scripted(reply(200, {"name": "projects/p/messages/1"}))
