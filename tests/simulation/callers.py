@@ -163,7 +163,7 @@ class Callers:
             body = {"channels": {"email": False}}
             answer = self.insist("PATCH", route, named, body, {}, who)
             if answer and answer[0] == OK:
-                self.oracle.forbid("email", USERS["eve"]["email"])
+                self.oracle.forbid("email", "@eve")
 
         self.do(at, "eve", change)
 

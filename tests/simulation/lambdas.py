@@ -7,6 +7,7 @@ what a library keeps for the whole interpreter changes hands with the turn.
 
 import functools
 import json
+import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
 
+import carillon
 from carillon import settings as settings_module
 from simulation.scheduler import Scheduler, Task
 from simulation.stack import Resource, Stack
@@ -157,6 +159,9 @@ def processes(functions: Mapping[str, Function], here: Callable[[], Process]) ->
     """Give each process its own copy of every cache that the product's modules keep."""
     for function in functions.values():
         _ = function.module
+    # What is imported late would keep the caches of the world it was imported in.
+    for found in pkgutil.walk_packages(carillon.__path__, "carillon."):
+        import_module(found.name)
     replaced: dict[int, Any] = {id(settings_module.settings): _SettingsOf(here)}
     undo: list[tuple[ModuleType, str, Any]] = []
     kind = type(settings_module.settings)

@@ -100,6 +100,14 @@ class Claim:
         return self.recorded == "retrying" and self.failure in ("throttle", "config")
 
 
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """Since when nothing is to be sent to an address: of a ``dead`` one, what is mandatory too."""
+
+    since: float
+    dead: bool = False
+
+
 @dataclass
 class Track:
     """All that happened to one delivery."""
@@ -174,7 +182,7 @@ class Oracle:
         self.promised: dict[str, None] = {}
         self.by_key: dict[str, tuple[str, str]] = {}
         self.inbox: Counter[tuple[str, str]] = Counter()
-        self.forbidden: dict[tuple[str, str], float] = {}
+        self.forbidden: dict[tuple[str, str], Ban] = {}
         self.at_most_once: dict[str, bool] = {}
         self.violations: list[Violation] = []
         self.counts: Counter[str] = Counter()
@@ -217,10 +225,15 @@ class Oracle:
         found = self.recorded.get(notification_id)
         self.must(found, "accepted-is-recorded", mark, "202, and the store knows nothing of it")
 
-    def forbid(self, channel: str, address: str) -> None:
+    def forbid(self, channel: str, address: str, *, dead: bool = False) -> None:
         """Hear that nothing is to be sent to an address any more."""
         self.story.tell(f"{channel} {address}", "is not to be used any more")
-        self.forbidden[channel, address] = self.scheduler.seconds
+        self.forbidden[channel, address] = Ban(self.scheduler.seconds, dead)
+
+    def _ban(self, recorded: Recorded, channel: str, address: str) -> Ban | None:
+        """Return what forbids an address to a notification: it is dead, or its user says no."""
+        user = recorded.message.get("user_id")
+        return self.forbidden.get((channel, address)) or self.forbidden.get((channel, f"@{user}"))
 
     def reports(self, notification_id: str, target: str) -> None:
         """Hear that a caller is about to report what became of a delivery."""
@@ -232,9 +245,20 @@ class Oracle:
             self._noted(readable(new), old)
         elif table == "DeliveriesTable":
             self._changed(old and readable(old), new and readable(new), task)
+        elif table == "UsersTable" and new is not None:
+            self._suppressed(readable(new))
         elif table == "InboxTable" and new is not None and old is None:
             item = readable(new)
             self.inbox[item["notification_id"], item["user"]] += 1
+
+    def _suppressed(self, item: JSON) -> None:
+        """Hear that an address is dead: a mailbox or number is on a list, a device inactive."""
+        if item["part"] == "suppression":
+            message = self.recorded[item["notification_id"]].message
+            for address in message["targets"][item["channel"]]:
+                self.forbid(item["channel"], address, dead=True)
+        elif item.get("is_active") is False:
+            self.forbid("push", item["fcm_token"], dead=True)
 
     def _noted(self, item: JSON, old: Item | None) -> None:
         message = json.loads(item["message"])
@@ -355,7 +379,7 @@ class Oracle:
         """Check that a worker ended a delivery for want of attempts only when they were spent."""
         recorded = self.recorded[new["notification_id"]]
         addresses = recorded.message["targets"].get(track.channel, ())
-        if any((track.channel, each) in self.forbidden for each in addresses):
+        if any(self._ban(recorded, track.channel, each) for each in addresses):
             return
         last = claim.calls[-1] if claim and claim.calls else None
         if last and last.told == "refused":
@@ -393,12 +417,11 @@ class Oracle:
         target = _target(request)
         track = self.track(notification_id, target)
         mark, what = recorded.mark, f"{target} by {request.task.name}"
-        since = self.forbidden.get((request.channel, request.address))
+        ban = self._ban(recorded, request.channel, request.address)
         # An invocation that began before may have read what was wanted before.
-        known = since is not None and request.task.root.begun / 1e6 > since + STALE_SECONDS
-        self.must(
-            not known or recorded.message.get("mandatory"), "suppressed-is-not-called", mark, what
-        )
+        known = ban is not None and request.task.root.begun / 1e6 > ban.since + STALE_SECONDS
+        spared = recorded.message.get("mandatory") and not (ban and ban.dead)
+        self.must(not known or spared, "suppressed-is-not-called", mark, what)
         begun = request.task.begun / 1e6
         task = request.task.root
         since = self.scheduler.seconds if task is request.task else begun

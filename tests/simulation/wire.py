@@ -90,7 +90,7 @@ class Wire:
         self.cloud.step(self.weather.chance.uniform(0.01, 0.1))
         made.at = self.scheduler.seconds
         self.heard.asked(made)
-        fate, fault = self._fate(provider)
+        fate, fault = self._fate(provider, own=mark.lower() in address.lower())
         self._decide(made, fate, fault)
         self.story.tell(f"{provider.name} {made.mark} {address}", made.answer)
         return made, fate, fault
@@ -102,7 +102,8 @@ class Wire:
             "provider-down", now, provider.name
         )
 
-    def _fate(self, provider: Provider) -> tuple[str, Fault | None]:
+    def _fate(self, provider: Provider, *, own: bool) -> tuple[str, Fault | None]:
+        """Draw what becomes of a request; an address of many messages (not its own) dies seldom."""
         now, chance = self.scheduler.seconds, self.weather.chance
         if self.is_away(provider):
             return chance.choice(["unreachable", "unreachable", "silent", "refused-500"]), None
@@ -112,7 +113,10 @@ class Wire:
         if fate != "refused":
             return fate or "accepted", None
         kinds = [kind for kind in KINDS if errors(provider, kind)]
-        return "refused", chance.choice(errors(provider, chance.choice(kinds)))
+        kind = chance.choice(kinds)
+        if kind == "RECIPIENT" and not own and chance.random() < 0.8:
+            kind = "PERMANENT"
+        return "refused", chance.choice(errors(provider, kind))
 
     def _decide(self, made: Request, fate: str, fault: Fault | None) -> None:
         """Settle what the provider does with it, and what its caller can know."""

@@ -538,6 +538,6 @@ def furnished() -> tuple[Store, tuple[str, ...]]:
 def run(seed: int) -> Result:
     """Run one seed."""
     world = World(seed, *furnished())
-    world.oracle.forbidden["sms", USERS["bob"]["phone"]] = 0.0
+    world.oracle.forbid("sms", "@bob")
     with _ruled(world):
         return world.live()
