@@ -94,14 +94,17 @@ def _send_batch(
     return Call("POST", f"{NOTIFICATIONS}/batch", one(Batch), body=body, headers=headers)
 
 
-def _get(notification_id: str) -> Call[NotificationStatus]:
-    """Return a notification and where each of its deliveries stands."""
-    return Call("GET", NOTIFICATION, one(NotificationStatus), _names(notification_id))
+def _get(notification_id: str, *, as_of: datetime | None = None) -> Call[NotificationStatus]:
+    """Return a notification and where each of its deliveries stands, or stood."""
+    names, query = _names(notification_id), given(as_of=instant(as_of))
+    return Call("GET", NOTIFICATION, one(NotificationStatus), names, query)
 
 
-def _events(notification_id: str, *, limit: int | None = None) -> Call[Slice[Event]]:
+def _events(
+    notification_id: str, *, as_of: datetime | None = None, limit: int | None = None
+) -> Call[Slice[Event]]:
     """Iterate over what happened to a notification, oldest first; ``limit`` is a page's size."""
-    names, query = _names(notification_id), given(limit=limit)
+    names, query = _names(notification_id), given(as_of=instant(as_of), limit=limit)
     return Call("GET", f"{NOTIFICATION}/events", page(Event), names, query)
 
 

@@ -72,7 +72,7 @@ def test_g5_a_timeline_tells_what_happened_in_order(posted, ask, deliver) -> Non
         (4, "failed", "email", "worker"),
     ]
     assert (events[3]["from"], events[3]["to"]) == ("sending", "failed")
-    assert events[3]["data"] == {"attempt": 1, "code": "code-1"}
+    assert events[3]["data"] == {"attempt": 1, "code": "code-1", "failure": "permanent"}
     assert events[2]["data"] == {"reason": "channel-opt-out"}
 
 

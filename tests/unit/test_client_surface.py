@@ -34,6 +34,7 @@ WITHOUT_METHOD = {
 SAMPLES: dict[str, Any] = {
     "address": "ada@example.com",
     "archived": True,
+    "as_of": datetime(2026, 1, 1, tzinfo=UTC),
     "attributes": {"plan": "gold"},
     "categories": {"news": {"sms": False}},
     "category": "orders",

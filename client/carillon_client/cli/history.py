@@ -51,9 +51,9 @@ def search(  # noqa: PLR0913 - what can be asked for
     session.show(first, views.table(columns, map(_found, first)) if first else "None was found.")
 
 
-def events(session: Session, notification_id: Id) -> None:
+def events(session: Session, notification_id: Id, as_of: When = None) -> None:
     """Show what happened to a notification, oldest first."""
-    found = list(session.client.events(notification_id))
+    found = list(session.client.events(notification_id, as_of=as_of))
     columns = ("at", "what", "delivery", "from", "to", "by")
     session.show(found, views.table(columns, map(_happened, found)))
 

@@ -1,6 +1,7 @@
 """``carillon send``, ``status``."""
 
 import json
+from datetime import datetime
 from functools import partial
 from typing import Annotated
 
@@ -86,13 +87,14 @@ def status(
     session: Session,
     notification_id: Annotated[str, typer.Argument(metavar="ID")],
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Until all ended.")] = False,
+    as_of: Annotated[datetime | None, typer.Option(help="As it stood; in local time.")] = None,
     timeout: Timeout = 60,
 ) -> None:
-    """Show where a notification and each of its deliveries stands."""
+    """Show where a notification and each of its deliveries stands, or stood."""
     if watch:
         follow(session, notification_id, timeout, watch=True)
     else:
-        found = session.client.get(notification_id)
+        found = session.client.get(notification_id, as_of=as_of)
         session.show(found, views.notification(found))
 
 

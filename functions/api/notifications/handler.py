@@ -48,6 +48,7 @@ Id = Annotated[str, Path()]
 Key = Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(max_length=512)]
+AsOf = Annotated[Moment | None, Query()]
 
 READ_REFUSALS = (400, 401, 403, 404, 503)
 WRITE_REFUSALS = (400, 401, 403, 404, 409, 413, 415, 422, 503)
@@ -175,9 +176,12 @@ def search(  # noqa: PLR0913, PLR0917 - one for each query parameter
     tags=["Notifications"],
     responses=http.responses(Answer[status.NotificationStatus], *READ_REFUSALS),
 )
-def read(notification_id: Id) -> Response[Answer[status.NotificationStatus]]:
-    """Return what became of a notification."""
-    told = status.full(_own(notification_id))
+def read(notification_id: Id, as_of: AsOf = None) -> Response[Answer[status.NotificationStatus]]:
+    """Return what became of a notification, by now or by ``as_of``.
+
+    Between two events it stood as after the first; that a worker has it in hand is no event.
+    """
+    told = status.full(_own(notification_id), as_of)
     tag = hashlib.sha256(told.model_dump_json().encode()).hexdigest()[:16]
     headers = http.unless_same(app, f'"{tag}"')
     return http.answer(app, told, "Notification found", headers=headers)
@@ -190,10 +194,10 @@ def read(notification_id: Id) -> Response[Answer[status.NotificationStatus]]:
     responses=http.responses(Page[status.Event], *READ_REFUSALS),
 )
 def read_events(
-    notification_id: Id, limit: Limit = 100, cursor: Cursor = None
+    notification_id: Id, as_of: AsOf = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Response[Page[status.Event]]:
     """Return its acceptance and each change of a delivery, with who made it and why."""
-    happened = status.events(_own(notification_id))
+    happened = status.events(_own(notification_id), as_of)
     start = int(cursors.read(cursor, r"\d{1,9}")) if cursor else 0
     shown = happened[start : start + limit]
     more = start + limit < len(happened)

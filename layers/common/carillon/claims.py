@@ -8,15 +8,16 @@ update with an owner and a lease: of any number of copies of a message, one make
 import random
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from carillon import metrics
 from carillon.errors import Failure, ProviderError
-from carillon.ledger import REPORTED, counted_under, happened, no_error, update
+from carillon.ledger import REPORTED, counted_under, happened, history, no_error, update
 from carillon.log import logger
 from carillon.messages import Message
 from carillon.models import State, now, timestamp
@@ -161,15 +162,14 @@ class Claim:
             Delivery.provider_message_id.set(message_id),
             *no_error(self.delivery),
         ]
-        if not self._write(State.SENT, actions, self._held()):
-            self._write(State.SENT, actions, _not_beyond_sent())
+        if not self._write(State.SENT, actions, self._held(), self._line()):
+            self._write(State.SENT, actions, _not_beyond_sent(), self._line())
         return State.SENT
 
     def refuse(self, failure: Failure, code: str, message: str) -> State:
         """End it without another attempt; raises NotNowError when the claim has passed on."""
-        return self._end(
-            self._unless_sent(State.FAILED), error_actions(failure, code, message), code
-        )
+        told = error_actions(failure, code, message)
+        return self._end(self._unless_sent(State.FAILED), told, code, failure)
 
     def expire(self) -> State:
         """End it without a call: too late for its reader."""
@@ -181,7 +181,7 @@ class Claim:
 
     def _without_call(self, state: State, reason: str) -> State:
         actions = [Delivery.attempts.set(self.delivery.attempts - 1), Delivery.reason.set(reason)]
-        return self._end(self._unless_sent(state), actions, reason)
+        return self._end(self._unless_sent(state), actions, reason, free=True)
 
     def release(self, delay: float, code: str) -> None:
         """Give it back without a call; raises NotNowError, always."""
@@ -203,15 +203,21 @@ class Claim:
             self.delivery.maybe_sent = True
             told.append(Delivery.maybe_sent.set(True))
         if self._gives_up(error.failure, free=free):
-            return self._end(self._unless_sent(State.FAILED), told, error.code)
+            return self._end(self._unless_sent(State.FAILED), told, error.code, error.failure)
         # An outage is one line of the history, however often it is met.
-        known = free and self.delivery.error_code == error.code
+        known = free and self.delivery.error_code == error.code and not self._took_over()
         if free:
             told.append(Delivery.attempts.set(self.delivery.attempts - 1))
         delay = self._delay(error, free=free) if delay is None else delay
         told.append(Delivery.not_before.set(int(time.time() + delay)))
-        self._write(State.RETRYING, told, self._held(), None if known else error.code)
+        line = None if known else self._line(error.code, error.failure, free=free)
+        self._write(State.RETRYING, told, self._held(), line)
         raise NotNowError(delay)
+
+    def _took_over(self) -> bool:
+        """Tell whether the history ends with a dead worker's attempt: what it leads to is told."""
+        lines = history(self.delivery)
+        return bool(lines) and lines[-1].after == State.SENDING
 
     def _delay(self, error: ProviderError, *, free: bool) -> float:
         floor = error.retry_after or 0.0
@@ -232,16 +238,37 @@ class Claim:
         held: Condition = (Delivery.owner == self.owner) & (Delivery.state == State.SENDING)
         return held
 
-    def _end(self, state: State, actions: Sequence[Action], code: str) -> State:
+    def _line(
+        self, code: str = "", failure: Failure | None = None, *, free: bool = False
+    ) -> dict[str, Any]:
+        """Return what the history has of an attempt; one that was ``free`` does not count."""
+        line: dict[str, Any] = {"attempt": int(self.delivery.attempts)}
+        line |= {"code": code} if code else {}
+        line |= {"failure": failure.value} if failure else {}
+        return line | ({"free": True} if free else {})
+
+    def _end(
+        self,
+        state: State,
+        actions: Sequence[Action],
+        code: str,
+        failure: Failure | None = None,
+        *,
+        free: bool = False,
+    ) -> State:
         """Record a final state; raises NotNowError when the claim has passed to somebody else."""
-        if not self._write(state, actions, self._held(), code):
+        if not self._write(state, actions, self._held(), self._line(code, failure, free=free)):
             raise NotNowError(LEASE_MARGIN)
         return state
 
     def _write(
-        self, state: State, actions: Sequence[Action], condition: Condition, code: str | None = ""
+        self,
+        state: State,
+        actions: Sequence[Action],
+        condition: Condition,
+        line: Mapping[str, Any] | None,
     ) -> bool:
-        """Write a state; ``code`` is the error's for the history, None leaves no line there."""
+        """Write a state, and a ``line`` of the history if there is one."""
         told = {
             "notification_id": self.delivery.notification_id,
             "target": self.delivery.target,
@@ -249,8 +276,7 @@ class Claim:
         }
         logger().info("delivery", extra=told)  # before the write, which may fail
         done: list[Action] = [Delivery.state.set(state), Delivery.updated_at.set(timestamp(now()))]
-        if code is not None:
-            line = {"attempt": int(self.delivery.attempts)} | ({"code": code} if code else {})
+        if line is not None:
             done.append(happened(State.SENDING, state, WORKER, line))
         written = update(self.delivery, [*done, *actions], condition)
         if written:

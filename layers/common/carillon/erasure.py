@@ -27,7 +27,7 @@ UNDER_WAY = timedelta(seconds=30)
 """How long a request that read the user before may go on: API Gateway waits for 29 seconds."""
 ERASED = "erased"
 _AT_ONCE = 100
-_KEPT_OF_A_LINE = ("attempt", "code")
+_KEPT_OF_A_LINE = ("attempt", "code", "failure", "free")
 
 
 def request(tenant: str, user_id: str, expected: users.Versions = None) -> Job:

@@ -88,6 +88,14 @@ def history(delivery: Delivery) -> list[Line]:
     return [Line(**json.loads(line)) for line in delivery.history or ()]
 
 
+def reason_of(line: Line) -> str | None:
+    """Return why a delivery came into a state without a call, when the line says so."""
+    said = line.data.get("reason")
+    if said is None and line.data.get("free") and "failure" not in line.data:
+        said = line.data.get("code")
+    return None if said is None else str(said)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What ``actor`` was told of a delivery elsewhere."""
@@ -234,14 +242,16 @@ def put_away(notification_id: str, target: str, actor: str, reason: str) -> bool
     if state_of(delivery) is not State.DEAD_LETTERED:
         return False
     after = State.UNKNOWN if delivery.maybe_sent else State.FAILED
+    failure = Failure.UNKNOWN if delivery.maybe_sent else Failure.PERMANENT
+    told = {"reason": reason, "code": DISCARDED, "failure": failure}
     actions = [
         Delivery.state.set(after),
         Delivery.updated_at.set(timestamp(now())),
         Delivery.expires_at.set(expiry(now())),
-        Delivery.failure.set(Failure.UNKNOWN if delivery.maybe_sent else Failure.PERMANENT),
+        Delivery.failure.set(failure),
         Delivery.error_code.set(DISCARDED),
         Delivery.error_message.set(reason),
-        happened(State.DEAD_LETTERED, after, actor, {"reason": reason, "code": DISCARDED}),
+        happened(State.DEAD_LETTERED, after, actor, told),
     ]
     return update(delivery, actions, _is(State.DEAD_LETTERED))
 

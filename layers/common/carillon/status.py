@@ -4,16 +4,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from carillon import legs
+from carillon import ledger, legs, past
+from carillon.errors import not_found
 from carillon.ledger import history
 from carillon.messages import Message, channel_of, target_of
-from carillon.models import OPEN_STATES, Channel, State
+from carillon.models import OPEN_STATES, Channel, State, timestamp
 from carillon.tables import Delivery, Notification
 
 Summary = Literal[
@@ -219,6 +221,15 @@ def deliveries_of(record: Notification) -> dict[str, Delivery]:
     return {delivery.target: delivery for delivery in found}
 
 
+def _deliveries_at(record: Notification, as_of: datetime) -> dict[str, Delivery]:
+    """Return the same as they stood then; raises Problem (404) before its acceptance."""
+    moment = timestamp(as_of)
+    if moment < record.accepted:
+        raise not_found("notification", "query:as_of")
+    stood = {target: past.at(item, moment) for target, item in deliveries_of(record).items()}
+    return {target: item for target, item in stood.items() if item is not None}
+
+
 def accepted(record: Notification) -> Accepted:
     """Return the first answer, from the record alone: a replay is the same to the letter."""
     routed = [
@@ -249,10 +260,10 @@ def path(notification_id: str) -> str:
     return f"/api/v1/notifications/{notification_id}"
 
 
-def full(record: Notification) -> NotificationStatus:
-    """Return what became of a notification."""
+def full(record: Notification, as_of: datetime | None = None) -> NotificationStatus:
+    """Return what became of a notification, now or by a moment; raises Problem (404) before it."""
     message = message_of(record)
-    made = deliveries_of(record)
+    made = deliveries_of(record) if as_of is None else _deliveries_at(record, as_of)
     addresses = {
         target_of(channel, address): address
         for channel, each in message.targets.items()
@@ -307,10 +318,10 @@ def _delivery(standing: Standing, address: str | None, item: Delivery | None) ->
 
 def _reason(item: Delivery) -> str | None:
     """Return why it came into its state, when whoever brought it there said so."""
-    if item.reason:
-        return str(item.reason)
     lines = history(item)
-    return lines[-1].data.get("reason") if lines and lines[-1].after == item.state else None
+    if lines and lines[-1].after == item.state:
+        return ledger.reason_of(lines[-1])
+    return item.reason if item.state in _WITHHELD | {State.EXPIRED} else None
 
 
 def _error(item: Delivery) -> DeliveryError | None:
@@ -321,9 +332,16 @@ def _error(item: Delivery) -> DeliveryError | None:
     )
 
 
-def events(record: Notification) -> list[Event]:
-    """Return what happened, oldest first: its acceptance, then each change of a delivery."""
+def events(record: Notification, as_of: datetime | None = None) -> list[Event]:
+    """Return what happened, oldest first: its acceptance, then each change of a delivery.
+
+    With a moment only what had happened by then; raises Problem (404) before its acceptance.
+    """
     happened = sorted(_happened(record), key=lambda event: event.at)
+    if as_of is not None:
+        happened = [event for event in happened if event.at <= timestamp(as_of)]
+        if not happened:
+            raise not_found("notification", "query:as_of")
     return [event.model_copy(update={"seq": place}) for place, event in enumerate(happened, 1)]
 
 
