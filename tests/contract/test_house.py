@@ -15,7 +15,9 @@ from cloudformation import ROOT, resources, template
 from carillon.idempotency import Keys, keys_of
 from carillon.models import Channel
 from carillon.settings import Settings
+from carillon.switches import PROVIDERS
 from carillon.template_models import Parts
+from sandbox.outcomes import Provider
 
 EVENTS = sorted(path.stem for path in (ROOT / "events").glob("*.json"))
 FUNCTIONS = resources("AWS::Serverless::Function")
@@ -58,6 +60,21 @@ class TestEveryChannel:
         queue = function["Events"]["Queue"]["Properties"]
         assert queue["Queue"] == {"Fn::GetAtt": f"{name}Channel.Outputs.QueueArn"}
         assert queue["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+    def test_e9_its_providers_are_its_files_and_what_can_be_chosen(self, channel) -> None:
+        folder = ROOT / f"functions/channels/{channel}"
+        call = ast.parse((folder / "handler.py").read_text()).body[-1].value  # type: ignore[attr-defined]
+        named = [ast.literal_eval(key) for key in call.args[1].keys]
+        assert set(named) <= PROVIDERS
+        if channel is Channel.INAPP:
+            return
+        modules = {path.stem for path in folder.glob("*.py")} - {"handler", "sender"}
+        offline = {p.value for p in Provider if p.channel.value == channel.value}
+        assert modules == offline == set(named)
+        if len(named) > 1:
+            choice = template()["Parameters"][f"{channel.value.capitalize()}Provider"]
+            assert set(re.findall("[a-z]+", choice["AllowedPattern"])) == set(named)
+            assert choice["Default"] == named[0]
 
     def test_is_built_under_the_name_it_is_imported_by(self, channel, tmp_path) -> None:
         folder = ROOT / f"functions/channels/{channel}"

@@ -36,7 +36,7 @@ def read(channel: OfChannel, address: OfAddress) -> Response[Answer[SuppressionO
     "/api/v1/suppressions/<channel>/<address>",
     summary="Suppress an address",
     tags=["Operations"],
-    responses=http.responses(Answer[SuppressionOut], 400, 401, 403, 413, 415, 422, 503),
+    responses=http.responses(Answer[SuppressionOut], 400, 401, 403, 404, 413, 415, 422, 503),
 )
 def put(
     channel: OfChannel, address: OfAddress, request: Annotated[SuppressionRequest, Body()]
