@@ -60,6 +60,16 @@ class TestEveryChannel:
         queue = function["Events"]["Queue"]["Properties"]
         assert queue["Queue"] == {"Fn::GetAtt": f"{name}Channel.Outputs.QueueArn"}
         assert queue["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        urgent = function["Events"]["Urgent"]["Properties"]
+        assert urgent["Queue"] == {"Fn::GetAtt": f"{name}Channel.Outputs.UrgentQueueArn"}
+        assert urgent["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+    def test_is_known_to_whoever_knows_all_channels(self, channel) -> None:
+        unrouted = resources("AWS::SNS::Subscription")["UnroutedSubscription"]
+        assert channel.value in unrouted["FilterPolicy"]["channel"][0]["anything-but"]
+        for function in FUNCTIONS.values():
+            told = function.get("Environment", {}).get("Variables", {}).get("CHANNEL_QUEUES")
+            assert told is None or f"${{{channel.value.capitalize()}Channel." in json.dumps(told)
 
     def test_e9_its_providers_are_its_files_and_what_can_be_chosen(self, channel) -> None:
         folder = ROOT / f"functions/channels/{channel}"
@@ -94,6 +104,8 @@ class TestEveryChannel:
         timeout = _function(f"functions/channels/{channel}")["Timeout"]
         visible = template("infra/channel.yaml")["Mappings"]["Visibility"]
         assert visible[str(timeout)]["Seconds"] >= 6 * timeout
+        queues = resources("AWS::SQS::Queue", "infra/channel.yaml")
+        assert queues["Queue"]["VisibilityTimeout"] == queues["UrgentQueue"]["VisibilityTimeout"]
 
     def test_is_in_the_health_check(self, channel) -> None:
         asked = json.dumps(FUNCTIONS["HealthFunction"])
