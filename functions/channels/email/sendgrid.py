@@ -40,7 +40,12 @@ FAILURES = {
 RESET = "X-RateLimit-Reset"
 
 
-@attempt(PROVIDER)
+def _hang_up() -> None:
+    if _pool.cache_info().currsize:
+        _pool().clear()
+
+
+@attempt(PROVIDER, _hang_up)
 def send(outgoing: Outgoing) -> Sent:
     """Send one email in one request; raises ProviderError."""
     key, ours = configured(lambda: (_key(), sender()))

@@ -45,7 +45,12 @@ BY_TEXT = (
 )
 
 
-@attempt(PROVIDER)
+def _hang_up() -> None:
+    if ses.cache_info().currsize:
+        ses().close()
+
+
+@attempt(PROVIDER, _hang_up)
 def send(outgoing: Outgoing) -> Sent:
     """Send one email in one request; raises ProviderError."""
     client, ours = configured(lambda: (ses(), sender()))

@@ -14,7 +14,7 @@ import firebase_admin
 from firebase_admin import credentials, exceptions, messaging
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.auth.transport.requests import Request
-from requests import RequestException, Response
+from requests import RequestException, Response, Session
 from requests.adapters import HTTPAdapter
 
 from carillon.aws import PROVIDER_TIMEOUT, secret
@@ -65,7 +65,12 @@ LONGEST_LIFE = 2_419_200
 MAX_COLLAPSE_ID = 64
 
 
-@attempt(PROVIDER)
+def _hang_up() -> None:
+    if _app.cache_info().currsize:
+        _session(_app()).close()
+
+
+@attempt(PROVIDER, _hang_up)
 def send(outgoing: Outgoing) -> Sent:
     """Send to one device in one request; raises ProviderError."""
     app = configured(_app)
@@ -220,12 +225,17 @@ def _send_once(app: firebase_admin.App) -> None:
     It has no public setting for that, nor for its address (firebase-admin 7.7); the tests count
     requests on the wire and fail should these names change.
     """
-    service = messaging._get_messaging_service(app)  # noqa: SLF001
-    session = service._client.session  # noqa: SLF001
+    session = _session(app)
     for prefix in list(session.adapters):
         session.mount(prefix, HTTPAdapter(max_retries=0))
-    session._refresh_status_codes = ()  # noqa: SLF001 - nor after a 401
+    vars(session)["_refresh_status_codes"] = ()  # nor after a 401
     session.max_redirects = 0
     base = settings().fcm_base_url
     if base:
+        service = messaging._get_messaging_service(app)  # noqa: SLF001
         service._fcm_url = f"{base}/v1/projects/{app.project_id}/messages:send"  # noqa: SLF001
+
+
+def _session(app: firebase_admin.App) -> Session:
+    session: Session = messaging._get_messaging_service(app)._client.session  # noqa: SLF001
+    return session

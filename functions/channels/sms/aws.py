@@ -53,7 +53,12 @@ SHORTEST_LIFE, LONGEST_LIFE = 5, 259_200
 """Seconds that AWS keeps a message."""
 
 
-@attempt(PROVIDER)
+def _hang_up() -> None:
+    if texts.cache_info().currsize:
+        texts().close()
+
+
+@attempt(PROVIDER, _hang_up)
 def send(outgoing: Outgoing) -> Sent:
     """Send one text message in one request; raises ProviderError."""
     client = configured(texts)

@@ -25,6 +25,8 @@ from carillon.log import logger, trace
 SEND_TIMEOUT = 2 * PROVIDER_TIMEOUT
 """Seconds a ``send`` may take in all, however slowly the provider trickles: FCM asks for an access
 token first."""
+IDLE_SECONDS = 20.0
+"""How long a connection is kept for the next attempt: less than any provider keeps it."""
 LONGEST_WAIT = 3_600.0
 """Seconds: no provider is believed that it will be away for longer."""
 
@@ -191,17 +193,26 @@ To = TypeVar("To", bound=_HasAddress)
 Gets = TypeVar("Gets")
 
 
-def attempt(provider: str) -> Callable[[Callable[[To], Gets]], Callable[[To], Gets]]:
+def attempt(
+    provider: str, hang_up: Callable[[], None] | None = None
+) -> Callable[[Callable[[To], Gets]], Callable[[To], Gets]]:
     """Make a ``send`` end in time, name no address in its errors, and count what is unclassified.
 
     A timeout of a socket is for one read of it: a reply that trickles would hold the worker
     beyond its lease. So the call runs in a thread, which is left behind when its time is over;
     what it sent by then, it may have sent.
+
+    ``hang_up`` closes connections that were kept. A function is frozen between invocations and
+    hears of no other side that left; a request on such a connection is lost, and nobody knows.
     """
 
     def bound(send: Callable[[To], Gets]) -> Callable[[To], Gets]:
+        used = [time.time()]
+
         @wraps(send)
         def within_time(outgoing: To) -> Gets:
+            if hang_up and time.time() - used[0] > IDLE_SECONDS:
+                hang_up()
             try:
                 return _await(send, outgoing)
             except ProviderError as error:
@@ -214,6 +225,8 @@ def attempt(provider: str) -> Callable[[Callable[[To], Gets]], Callable[[To], Ge
                 raise ProviderError(
                     Failure.UNKNOWN, type(error).__name__, "unclassified", listed=False
                 ) from error
+            finally:
+                used[0] = time.time()
 
         return within_time
 

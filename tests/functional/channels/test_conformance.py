@@ -10,7 +10,7 @@ import pytest
 import time_machine
 import wire
 from functional.channels.conftest import CHANNELS, OVER_HTTP, forget
-from functional.channels.test_failures import ACCEPTED, AWAY, PATHS, THROTTLED, refuse
+from functional.channels.test_failures import ACCEPTED, AWAY, PATHS, TAKEN, THROTTLED, refuse
 from wire import reply
 
 from carillon import controls, metrics
@@ -22,13 +22,6 @@ from functions.channels.sms import handler as sms
 
 HANDLERS = {"email": email, "sms": sms, "push": push}
 TOKENS = "/api/v1/users/ada/push-tokens"
-TAKEN = {
-    "ses": reply(200, {"MessageId": "1"}),
-    "sendgrid": reply(202, None, {"X-Message-Id": "1"}),
-    "twilio": reply(201, {"sid": "SM1"}),
-    "aws": reply(200, {"MessageId": "1"}),
-    "fcm": reply(200, {"name": "projects/p/messages/1"}),
-}
 Script = Callable[[int, bytes], wire.Answer]
 """Which answer the nth request to the provider gets, by its body."""
 

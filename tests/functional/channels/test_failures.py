@@ -24,6 +24,13 @@ from functions.channels.sms import twilio
 RETRY, UNKNOWN, THROTTLE = Failure.RETRY, Failure.UNKNOWN, Failure.THROTTLE
 PERMANENT, RECIPIENT, CONFIG = Failure.PERMANENT, Failure.RECIPIENT, Failure.CONFIG
 ACCEPTED = {"ses": 200, "sendgrid": 202, "twilio": 201, "aws": 200, "fcm": 200}
+TAKEN = {
+    "ses": reply(200, {"MessageId": "1"}),
+    "sendgrid": reply(202, None, {"X-Message-Id": "1"}),
+    "twilio": reply(201, {"sid": "SM1"}),
+    "aws": reply(200, {"MessageId": "1"}),
+    "fcm": reply(200, {"name": "projects/p/messages/1"}),
+}
 PATHS = {
     "ses": b"outbound-emails",
     "sendgrid": b"/v3/mail/send",
@@ -99,11 +106,39 @@ def test_a_2xx_without_an_id_is_no_proof_a_p01_a_p02_a_p03_a_p15(scripted, provi
 
 @pytest.mark.parametrize("provider", OVER_HTTP)
 def test_a_reply_that_trickles_does_not_hold_the_worker(scripted, provider, monkeypatch) -> None:
+    def then_trickle(connection: wire.Connection) -> None:
+        (TAKEN[provider] if told.sent(PATHS[provider]) == 1 else wire.trickle)(connection)
+
+    told = scripted(then_trickle)
+    OVER_HTTP[provider].send(outgoing(CHANNELS[provider]))  # what is loaded once, is loaded
     monkeypatch.setattr(failures, "SEND_TIMEOUT", 0.5)
-    told = scripted(wire.trickle)
     error = failed(provider)
     assert (error.failure, error.code) == (UNKNOWN, "deadline")
-    assert told.sent(PATHS[provider]) == 1
+    assert told.sent(PATHS[provider]) == 2
+
+
+@pytest.mark.parametrize("provider", OVER_HTTP)
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    scripted, provider, monkeypatch
+) -> None:
+    """It may have been closed by the other side while this function was frozen."""
+    used: list[wire.Connection] = []
+
+    def once(connection: wire.Connection) -> None:
+        if connection in used:
+            wire.reset(connection)
+        else:
+            used.append(connection)
+            TAKEN[provider](connection)
+
+    send, out = OVER_HTTP[provider].send, outgoing(CHANNELS[provider])
+    scripted(once)
+    send(out)
+    monkeypatch.setattr(failures, "IDLE_SECONDS", -1.0)
+    send(out)
+    monkeypatch.setattr(failures, "IDLE_SECONDS", 20.0)
+    assert failed(provider).failure is UNKNOWN  # a connection just used is used again
+    assert len(used) == 2
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
