@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -158,15 +159,16 @@ def test_a_passing_failure_is_tried_again_by_the_queue(api) -> None:
 
 def test_poison_is_parked_with_its_reason_and_its_neighbours_are_sent(api, stack) -> None:
     sqs = _client("sqs", stack)
-    queue, parked = (_queue(stack, kind) for kind in ("Queue", "DeadLetterQueue"))
+    queue = _queue(stack, "Queue")
     sqs.send_message(QueueUrl=queue, MessageBody='{"schema_version": 1, "oops"')
     sent = api.send(HELLO | {"channels": ["email"]}).json()["data"]["notification_id"]
     assert api.ended(sent)["email"]["status"] == "sent"
-    (letter,) = sqs.receive_message(
-        QueueUrl=parked, MessageAttributeNames=["All"], WaitTimeSeconds=20
-    )["Messages"]
-    assert letter["Body"] == '{"schema_version": 1, "oops"'
-    assert "JSON" in letter["MessageAttributes"]["reason"]["StringValue"]
+    admin = Api(stack.api, stack.admin_token, stack.sandbox)
+    deadline = time.monotonic() + 60
+    while not (found := admin.call("GET", "/api/v1/ops/dlq?code=not-json").json()["data"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert "JSON" in found[0]["reason"]
 
 
 @pytest.mark.parametrize(
