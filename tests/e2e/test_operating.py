@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from carillon_client import Carillon, NotEnded
-from carillon_client.models import DeadLetter
+from carillon_client.models import DeadLetter, Registration
 from offline import cloud
 from offline.stack import Stack
 
@@ -43,11 +43,14 @@ def admin(stack: Stack) -> Iterator[Carillon]:
 
 
 @pytest.fixture(scope="module")
-def shop(stack: Stack, admin: Carillon) -> Iterator[Carillon]:
+def registered(admin: Carillon) -> Registration:
     """An application of the administrator's tenant."""
-    made = admin.register_client(f"operating-{uuid.uuid4().hex[:8]}")
-    with Carillon(stack.api, made.api_token) as client:
-        client.id = made.client_id  # type: ignore[attr-defined]
+    return admin.register_client(f"operating-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture(scope="module")
+def shop(stack: Stack, registered: Registration) -> Iterator[Carillon]:
+    with Carillon(stack.api, registered.api_token) as client:
         yield client
 
 
@@ -80,9 +83,9 @@ def standing(admin: Carillon, **wanted: Any) -> list[DeadLetter]:
 
 
 @pytest.fixture(scope="module")
-def waiting(admin: Carillon, shop: Carillon) -> str:
+def waiting(admin: Carillon, shop: Carillon, registered: Registration) -> str:
     """An email that met a kill switch, which has been lifted since."""
-    scope = f"client:{shop.id}"  # type: ignore[attr-defined]
+    scope = f"client:{registered.client_id}"
     admin.switch_on(scope, reason="it sends in a loop")
 
     def held() -> str:
