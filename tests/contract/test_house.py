@@ -212,7 +212,7 @@ def test_nothing_happens_at_import() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", FUNCTIONS.keys() - {PASSES_ON})
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - {PASSES_ON}))
 def test_a_function_that_callers_reach_may_count_their_requests(name) -> None:
     routes = [e for e in FUNCTIONS[name].get("Events", {}).values() if e["Type"] == "Api"]
     if all("Auth" in route["Properties"] for route in routes):
