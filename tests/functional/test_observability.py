@@ -113,6 +113,7 @@ def told(send, prepared, sample, context, capsys, monkeypatch) -> set[Series]:
     deadletters.lambda_handler(sample("deadletters-batch"), context)
     metrics.count("swept_total")
     metrics.count("unclassified_errors_total", provider="ses")
+    metrics.count("addresses_deactivated_total", channel="sms")
     metrics.end()
 
     def fails(_: str) -> None:
