@@ -293,3 +293,13 @@ def test_i7_the_makefile_runs_the_tests_and_their_coverage(target, does) -> None
         ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert all(part in told.stdout for part in does)
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_every_link_of_the_pages_leads_somewhere(page) -> None:
+    linked = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+    ours = [link for link in linked if not link.startswith("http")]
+    assert [link for link in ours if not (page.parent / link).exists()] == []
