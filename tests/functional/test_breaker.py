@@ -152,7 +152,7 @@ def test_f5_a_broken_configuration_opens_it_at_once_a_p11(mail, monkeypatch) -> 
 
 
 def test_f5_a_refused_message_says_nothing_against_the_provider(mail) -> None:
-    mail.ses.does = failing(Failure.RECIPIENT)
+    mail.ses.does = failing(Failure.PERMANENT)
     mail.post(10)
     assert mail.work() == 0
     assert open_breakers() == []

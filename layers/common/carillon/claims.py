@@ -107,7 +107,7 @@ def _whose(message: Message) -> list[Action]:
 
 
 def _free() -> Condition:
-    waited = Delivery.not_before.does_not_exist() | (Delivery.not_before <= int(time.time()))
+    waited = Delivery.not_before.does_not_exist() | (Delivery.not_before <= round(time.time(), 3))
     free: Condition = Delivery.state.does_not_exist() | (
         (Delivery.state == State.RETRYING) & waited
     )
@@ -209,7 +209,7 @@ class Claim:
         if free:
             told.append(Delivery.attempts.set(self.delivery.attempts - 1))
         delay = self._delay(error, free=free) if delay is None else delay
-        told.append(Delivery.not_before.set(int(time.time() + delay)))
+        told.append(Delivery.not_before.set(round(time.time() + delay, 3)))
         line = None if known else self._line(error.code, error.failure, free=free)
         self._write(State.RETRYING, told, self._held(), line)
         raise NotNowError(delay)
