@@ -108,6 +108,10 @@ simulate: $(VENV)/dev/.ready ## prove the delivery promise in SEEDS=200 simulate
 	@PYTHONPATH=.:layers/common:localstack:tests $(DEV)/python -m simulation \
 		$(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(OUTPUT),--output $(OUTPUT))
 
+.PHONY: mutants
+mutants: $(VENV)/dev/.ready ## break the promise in every way of tests/mutants, and want each noticed
+	@PYTHONPATH=.:layers/common:localstack:tests $(DEV)/python -m mutants $(if $(OUTPUT),--output $(OUTPUT))
+
 .PHONY: lint types check
 lint: $(VENV)/dev/.ready $(VENV)/tools/.ready ## ruff, import rules, cfn-lint and sam validate
 	@$(DEV)/ruff check

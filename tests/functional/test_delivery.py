@@ -255,6 +255,25 @@ def test_a_lapsed_lease_is_taken_over_and_flagged_a_q02(queue, work, provider) -
     assert len(provider.calls) == 1
 
 
+def test_what_must_not_go_twice_is_not_tried_again_after_a_worker_s_death_a_q02(
+    queue, work, provider
+) -> None:
+    _claimed(queue.message, lease_until=int(time.time()) - 1)
+    assert work(queue.one(at_most_once=True)) == []
+    done = stored(queue.message)
+    assert (done.state, done.attempts, done.maybe_sent) == (State.UNKNOWN, 1, True)
+    assert not provider.calls
+
+
+def test_what_must_not_go_twice_is_not_tried_again_after_a_doubtful_answer(
+    queue, work, provider
+) -> None:
+    provider.does = failing(Failure.UNKNOWN)
+    assert work(queue.one(at_most_once=True)) == []
+    assert work(queue.one(at_most_once=True)) == []
+    assert (stored(queue.message).state, len(provider.calls)) == (State.UNKNOWN, 1)
+
+
 def test_a_late_success_is_recorded_though_the_lease_has_passed_on(queue, work, provider) -> None:
     """Worker A stalls, B takes over and fails; A's success is a fact all the same."""
 
@@ -288,6 +307,24 @@ def test_a_success_of_another_is_never_undone_by_ours_a_q14(queue, work, provide
     work(queue.one())
     done = stored(queue.message)
     assert (done.state, done.provider_message_id) == (State.SENT, "from-a")
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "code"), [(State.DELIVERED, None), (State.FAILED, "reported")]
+)
+def test_no_late_success_undoes_what_was_reported_meanwhile(
+    queue, work, provider, meanwhile, code
+) -> None:
+    def stall(_: Outgoing) -> Sent:
+        told = [Delivery.error_code.set(code)] if code else []
+        Delivery(queue.message["notification_id"], "email").update(
+            actions=[Delivery.state.set(meanwhile), *told]
+        )
+        return Sent("fake", "id-1")
+
+    provider.does = stall
+    assert work(queue.one()) == []
+    assert stored(queue.message).state == meanwhile
 
 
 def test_a_delivery_that_was_sent_meanwhile_is_not_taken_over(
@@ -437,6 +474,19 @@ def test_a_failure_is_not_recorded_by_who_no_longer_owns_the_claim(queue, work, 
     provider.does = stall
     work(queue.one())
     assert stored(queue.message).state == State.SENT
+
+
+def test_a_failure_is_not_recorded_over_the_claim_of_another(queue, work, provider) -> None:
+    def stall(_: Outgoing) -> Sent:
+        Delivery(queue.message["notification_id"], "email").update(
+            actions=[Delivery.owner.set("worker-b")]
+        )
+        raise ProviderError(Failure.RETRY, "x", "x")
+
+    provider.does = stall
+    assert len(work(queue.one())) == 1
+    done = stored(queue.message)
+    assert (done.state, done.owner, done.failure) == (State.SENDING, "worker-b", None)
 
 
 def test_nothing_is_started_that_cannot_be_finished_a_q05(queue, provider, context) -> None:

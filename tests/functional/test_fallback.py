@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
-from providers import failing
+from providers import Provider, failing
 
-from carillon.delivery import Sent
+from carillon import legs
+from carillon.delivery import Sent, consumer
 from carillon.errors import Failure
 from carillon.models import Channel
+from carillon.publishing import PublishError
 
 BODY = {"channels": ["push", "email", "sms"], "routing": "fallback", "fallback_after_seconds": 600}
 
@@ -94,6 +96,25 @@ def test_e12_a_repeat_of_the_message_passes_on_again_and_sends_nothing_twice(
         cloud.sqs.send_message(QueueUrl=cloud.queues["push"], MessageBody=message["Body"])
     deliver("push", failing(Failure.PERMANENT))
     assert len(deliver("email").calls) == 1
+
+
+def test_e12_a_turn_that_cannot_be_begun_keeps_the_message(
+    ladder, prepared, context, monkeypatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PublishError("Throttled")
+
+    monkeypatch.setattr(legs, "publish", refuse)
+    (message,) = prepared.published("push")
+    record = {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+    }
+    worker = consumer(Channel.PUSH, {"fcm": Provider(failing(Failure.PERMANENT))})
+    again = worker({"Records": [record]}, context)["batchItemFailures"]
+    assert again == [{"itemIdentifier": message["MessageId"]}]
 
 
 def test_e12_a_reported_failure_passes_on(ladder, deliver, ask) -> None:

@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.disable(logging.CRITICAL)
     began = time.monotonic()
     if asked.seed is None:
-        outcomes = _all(range(asked.first, asked.first + asked.seeds))
+        seeds = range(asked.first, asked.first + asked.seeds)
+        outcomes = _until_failure(map(_one, seeds)) if asked.first_failure else _all(seeds)
     else:
         outcomes = iter([_one(asked.seed, whole=True)])
     told, failing = _tell(outcomes, whole=asked.seed is not None)
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=200, help="how many seeds to run")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seed", type=int, help="run this one, and tell its story")
+    parser.add_argument("--first-failure", action="store_true", help="stop at a failing seed")
     parser.add_argument("--output", help="a file that gets the JSON line too")
     return parser
 
@@ -67,6 +69,13 @@ def _all(seeds: Sequence[int]) -> Iterator[Outcome]:
         return
     with ProcessPoolExecutor(workers) as pool:
         yield from pool.map(_one, seeds, chunksize=4)
+
+
+def _until_failure(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        yield outcome
+        if outcome.violations or outcome.error:
+            return
 
 
 def _one(seed: int, *, whole: bool = False) -> Outcome:

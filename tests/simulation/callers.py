@@ -8,6 +8,7 @@ from typing import Any
 
 from simulation.oracle import Oracle
 from simulation.scheduler import Scheduler
+from simulation.wire import BUSY, HOPELESS
 
 JSON = dict[str, Any]
 SCOPES = "content:read read send status:write templates users"
@@ -55,6 +56,7 @@ class Plan:
     cancel_after: float | None = None
     report_after: float | None = None
     patience: int = PATIENCE
+    luck: str = ""  # its providers fail it each time, or are busy the first few times
 
     @property
     def at_most_once(self) -> bool:
@@ -72,6 +74,7 @@ class Callers:
     ask: Any
     chance: random.Random
     clients: tuple[str, ...]
+    luck: dict[str, str]
     left: int = 0
     unserved: list[str] = field(default_factory=list)
 
@@ -79,6 +82,7 @@ class Callers:
         """Let every plan take its course."""
         for plan in plans:
             self.oracle.at_most_once[plan.mark] = plan.at_most_once
+            self.luck[plan.mark] = plan.luck
             self.do(plan.at, f"caller {plan.mark}", partial(self._live, plan))
 
     def do(self, at: float, name: str, work: Callable[[], None]) -> None:
@@ -183,6 +187,8 @@ def plans(seed: int) -> list[Plan]:
             plan.report_after = chance.uniform(1, 60)
         if chance.random() < 0.08:
             plan.patience = 1
+        if chance.random() < 0.08:
+            plan.luck = chance.choice([HOPELESS, BUSY])
         made.append(plan)
         if chance.random() < 0.2:
             later = chance.choice([0.0, chance.uniform(0, 2), chance.uniform(0, 400)])

@@ -317,6 +317,8 @@ class Oracle:
             claim = Claim(new["owner"], task, self.scheduler.seconds, new["lease_until"])
             track.claims.append(claim)
             self.claims[task] = claim
+            longer = claim.lease_until >= self.scheduler.epoch + task.allowed / 1e6 - 1
+            self.must(longer, "leases-outlive-their-holders", mark, f"{target} of {task.name}")
             recorded = self.recorded[told["notification_id"]]
             if recorded.in_turn:
                 self._in_turn(recorded, target)

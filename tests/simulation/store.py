@@ -8,7 +8,7 @@ import base64
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,20 +42,35 @@ class Index:
     keys: tuple[str, str | None]
     kept: frozenset[str] | None  # None keeps every attribute
     items: dict[Key, Item] = field(default_factory=dict)
+    by_partition: dict[Any, dict[Key, Item]] = field(default_factory=dict)
     coming: deque[tuple[int, Key, Item | None]] = field(default_factory=deque)
 
     def follow(self, now: int) -> None:
         """Take what the table wrote until now."""
         while self.coming and self.coming[0][0] <= now:
             _, key, item = self.coming.popleft()
+            before = self.items.pop(key, None)
+            if before is not None:
+                self.by_partition[_bare(before[self.keys[0]])].pop(key)
             if item is None or any(name and name not in item for name in self.keys):
-                self.items.pop(key, None)
-            else:
-                self.items[key] = (
-                    {name: value for name, value in item.items() if name in self.kept}
-                    if self.kept is not None
-                    else item
-                )
+                continue
+            shown = item
+            if self.kept is not None:
+                shown = {name: value for name, value in item.items() if name in self.kept}
+            self.items[key] = shown
+            self.by_partition.setdefault(_bare(item[self.keys[0]]), {})[key] = shown
+
+    def partition(self, key: Any) -> list[Item]:
+        """Return what it shows of one partition, in order."""
+        part = self.keys[1]
+        found = self.by_partition.get(key, {})
+        return [
+            item
+            for _, item in sorted(
+                found.items(),
+                key=lambda each: (plain(each[1][part]) if part else 0, str(each[0])),
+            )
+        ]
 
 
 class Table:
@@ -144,7 +159,8 @@ class Store:
             twin.indexes = {}
             for label, index in table.indexes.items():
                 index.follow(1 << 62)
-                twin.indexes[label] = Index(index.keys, index.kept, dict(index.items))
+                kept = {name: dict(each) for name, each in index.by_partition.items()}
+                twin.indexes[label] = Index(index.keys, index.kept, dict(index.items), kept)
         return made
 
     def call(self, operation: str, told: JSON) -> JSON:
@@ -181,29 +197,16 @@ class Store:
         if name:
             index = table.indexes[name]
             index.follow(self.clock())
-            keys, items = index.keys, self._indexed(index, told, wanted)
-        else:
-            keys, items = table.keys, iter(self._partition(table, told))
+        keys = index.keys if name else table.keys
         names, values = _given(told)
-        found = [item for item in items if wanted(Given(item, names, values))]
+        equal = re.findall(r"(#?\w+)\s*=\s*(:\w+)", told["KeyConditionExpression"])
+        (key,) = (value for each, value in equal if names.get(each, each) == keys[0])
+        partition = (index if name else table).partition(_bare(values[key]))
+        found = [item for item in partition if wanted(Given(item, names, values))]
         if not told.get("ScanIndexForward", True):
             found.reverse()
         order = [each for each in (*keys, *table.keys) if each]
         return self._page(told, found, order)
-
-    def _indexed(self, index: Index, told: JSON, wanted: Any) -> Iterator[Item]:
-        part = index.keys[1]
-        ordered = sorted(
-            index.items.items(),
-            key=lambda each: (plain(each[1][part]) if part else 0, str(each[0])),
-        )
-        return (item for _, item in ordered)
-
-    def _partition(self, table: Table, told: JSON) -> list[Item]:
-        names, values = _given(told)
-        equal = re.findall(r"(#?\w+)\s*=\s*(:\w+)", told["KeyConditionExpression"])
-        (key,) = (value for name, value in equal if names.get(name, name) == table.keys[0])
-        return table.partition(_bare(values[key]))
 
     def _Scan(self, told: JSON) -> JSON:  # noqa: N802
         table = self.tables[told["TableName"]]

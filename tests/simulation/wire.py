@@ -26,6 +26,7 @@ JSON = dict[str, Any]
 MARK = re.compile(r"\bN\d{4}\b")
 PROXY_PAGE = "<html><head><title>Sign in</title></head><body>Corporate proxy</body></html>"
 CONNECT_SECONDS = 3.0
+HOPELESS, BUSY, BUSY_TIMES = "hopeless", "busy", 7
 KINDS = ("THROTTLE", "THROTTLE", "UNKNOWN", "UNKNOWN", "RETRY", "CONFIG", "PERMANENT", "RECIPIENT")
 TOLD = {
     "THROTTLE": "free",
@@ -69,6 +70,7 @@ class Wire:
         self.scheduler = cloud.scheduler
         self.by_host = {host: each for each in PROVIDERS for host in each.hosts}
         self.requests: list[Request] = []
+        self.luck: dict[str, str] = {}
 
     def request(self, pool: HTTPConnectionPool, url: str, body: Any, timeout: Any) -> Reply:
         """Answer a request, or raise what a socket would."""
@@ -90,10 +92,25 @@ class Wire:
         self.cloud.step(self.weather.chance.uniform(0.01, 0.1))
         made.at = self.scheduler.seconds
         self.heard.asked(made)
-        fate, fault = self._fate(provider, own=mark.lower() in address.lower())
+        fate, fault = self._lucky(provider, made) or self._fate(
+            provider, own=mark.lower() in address.lower()
+        )
         self._decide(made, fate, fault)
         self.story.tell(f"{provider.name} {made.mark} {address}", made.answer)
         return made, fate, fault
+
+    def _lucky(self, provider: Provider, made: Request) -> tuple[str, Fault | None] | None:
+        """Return the fate of a message that was born with one."""
+        luck = self.luck.get(made.mark)
+        before = sum(
+            each.mark == made.mark and each.address == made.address for each in self.requests
+        )
+        if luck == BUSY and before <= BUSY_TIMES:
+            return "refused", self.weather.chance.choice(errors(provider, "THROTTLE"))
+        if luck == HOPELESS:
+            kinds = [kind for kind in ("UNKNOWN", "RETRY") if errors(provider, kind)]
+            return "refused", self.weather.chance.choice(errors(provider, kinds[0]))
+        return None
 
     def is_away(self, provider: Provider) -> bool:
         """Tell whether a provider is down."""

@@ -163,7 +163,9 @@ class World:
         self.cloud.parameters = _accounts()
         self.wire = Wire(self.cloud, self.weather, self.story, self.oracle)
         chance = random.Random(f"insisting {seed}")
-        self.callers = Callers(self.scheduler, self.oracle, self.ask, chance, clients)
+        self.callers = Callers(
+            self.scheduler, self.oracle, self.ask, chance, clients, self.wire.luck
+        )
         self.running: dict[str, int] = dict.fromkeys(self.functions, 0)
         self.polling: dict[str, bool] = {}
         self.outside = Process(self.functions["NotificationsFunction"], 0)
@@ -462,6 +464,13 @@ class World:
                 self._make("PATCH", "/api/v1/users/{user_id}/preferences", named, wish, clients[0])
         return tuple(clients)
 
+    def watch(self) -> None:
+        """Run once what the clock begins: the first run of some looks far back."""
+        for function in self.functions.values():
+            if any(told["Type"] == "Schedule" for told in function.events.values()):
+                self.outside = Process(function, 0)
+                function.module.lambda_handler({}, self._context(function))
+
     def _make(
         self,
         method: str,
@@ -532,6 +541,7 @@ def furnished() -> tuple[Store, tuple[str, ...]]:
     world = World(0)
     with _ruled(world):
         clients = world.furnish()
+        world.watch()
     return world.store, clients
 
 
