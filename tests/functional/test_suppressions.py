@@ -11,7 +11,8 @@ from providers import Provider, failing
 from carillon import devices, suppressions
 from carillon.delivery import Sent
 from carillon.errors import Failure, ProviderError
-from carillon.models import Channel
+from carillon.models import Channel, State
+from carillon.tables import Delivery
 
 ADA = {"email": "ada@example.com", "phone": "+14155552671"}
 OPS = APPLICATION_CALLER | {"scope": "ops"}
@@ -136,6 +137,14 @@ def test_c13_a_dead_token_s_device_is_inactive_and_the_other_still_used_a_p08_a_
     assert active == {"fcm-device-of-ada": False, "living": True}
     again({"channels": ["push"]})
     assert [call.address for call in deliver("push").calls] == ["living"]
+
+
+def test_c13_a_dead_token_gets_nothing_that_was_accepted_before(again, deliver) -> None:
+    again({"channels": ["push"]})
+    again({"channels": ["push"]})
+    assert len(deliver("push", DEAD).calls) == 1
+    states = {each.state for each in Delivery.scan()}
+    assert states == {State.FAILED, State.SUPPRESSED}
 
 
 def test_a_device_that_registers_anew_is_used_again(again, api, deliver) -> None:

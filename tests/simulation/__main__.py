@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from simulation.oracle import INVARIANTS
+from simulation.records import INVARIANTS
 from simulation.world import run
 
 TOLD = ("deliveries", "requests", "crashes", "lost", "duplicates", "duplicates explained")

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from simulation.oracle import ENDED, FINAL, Oracle, Recorded, Track
+from simulation.oracle import Oracle
+from simulation.records import ENDED, FINAL, Recorded, Track
 from simulation.store import Store, readable
 
 JSON = dict[str, Any]

@@ -2,21 +2,12 @@
 
 import datetime as dt
 import json
-import os
 import random
 import re
-import ssl
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
-from unittest.mock import patch
-
-from botocore.client import BaseClient
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from simulation.callers import (
     APPLICATIONS,
@@ -29,54 +20,28 @@ from simulation.callers import (
     caller,
     plans,
 )
-from simulation.cloud import PROVIDERS, Cloud, record_of
-from simulation.lambdas import (
-    EVENTS,
-    Context,
-    Function,
-    Process,
-    functions_of,
-    processes,
-    request,
-    routes,
-)
-from simulation.mail import ACCOUNT, served
-from simulation.oracle import Oracle, Violation
-from simulation.queues import Message, Queue
+from simulation.cloud import Cloud
+from simulation.ground import ADMIN_TOKEN, BEGIN, EMAIL, SMS, accounts, ruled, stack
+from simulation.lambdas import EVENTS, Context, Function, Process, functions_of, request, routes
+from simulation.mapping import Mappings
+from simulation.oracle import Oracle
+from simulation.queues import Queue
+from simulation.records import Violation
 from simulation.scheduler import Killed, Scheduler
 from simulation.senders import PROVIDERS as SENDERS
-from simulation.stack import Stack
 from simulation.store import Store, Table
 from simulation.story import Story
-from simulation.threads import taken_over
 from simulation.verdict import Verdict
 from simulation.weather import Weather
-from simulation.wire import Wire, wired
+from simulation.wire import Wire
 
 JSON = dict[str, Any]
-ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "simulation",
-    "AWS_SECRET_ACCESS_KEY": "simulation",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "POWERTOOLS_LOG_LEVEL": "CRITICAL",
-    "POWERTOOLS_METRICS_DISABLED": "true",
-}
-BEGIN = dt.datetime(2026, 11, 21, 9, 30, tzinfo=dt.UTC)
-PARAMETERS = {
-    "Stage": "simulation",
-    "SenderEmail": "carillon@example.com",
-    "RateLimitPerMinute": 0,  # the callers are few and insist
-    "LogLevel": "ERROR",
-}
 DAYS = 86_400.0
 LONGEST = 8 * DAYS
 WATCHED, SELDOM = 1200.0, 3600.0
 REDRIVES = 4
-ADMIN_TOKEN = "nk_admin_" + "a" * 43
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 API_PATIENCE = 31.0
-WORKERS = 3
-"""Invocations of a channel's function at one time, at most."""
 
 
 @dataclass
@@ -87,55 +52,6 @@ class Result:
     counts: dict[str, int] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
     story: Story | None = None
-
-
-EMAIL = ("ses", "ses", "ses,smtp", "smtp,sendgrid", "sendgrid", "sendgrid,ses", "smtp")
-SMS = ("twilio", "twilio", "aws", "twilio,aws", "aws,twilio")
-
-
-@cache
-def stack(email: str, sms: str) -> Stack:
-    """Return the stack, from template.yaml, with the providers it is to use."""
-    return Stack("template.yaml", PARAMETERS | {"EmailProvider": email, "SmsProvider": sms})
-
-
-@cache
-def _accounts() -> dict[str, str]:
-    """Return the providers' accounts. The key signs requests for tokens that nobody checks."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    firebase = {
-        "type": "service_account",
-        "project_id": "simulation",
-        "private_key_id": "1",
-        "private_key": key.decode(),
-        "client_email": "carillon@simulation.iam.gserviceaccount.com",
-        "client_id": "1",
-        "token_uri": "https://oauth2.googleapis.com/token",
-    }
-    twilio = {"account_sid": "AC" + "0" * 32, "auth_token": "t", "from": "+15005550006"}
-    return {
-        "/carillon/simulation/fcm": json.dumps(firebase),
-        "/carillon/simulation/twilio": json.dumps(twilio),
-        "/carillon/simulation/sendgrid": json.dumps({"api_key": "SG.simulation"}),
-        "/carillon/simulation/admin-token": ADMIN_TOKEN,
-        "/carillon/simulation/smtp": json.dumps(ACCOUNT),
-    }
-
-
-_load = serialization.load_pem_private_key
-
-
-@cache
-def _loaded(pem: bytes) -> Any:
-    return _load(pem, None)
-
-
-def _private_key(pem: bytes, *_: object, **__: object) -> Any:
-    return _loaded(pem)
 
 
 class World:
@@ -160,32 +76,16 @@ class World:
         settings = next(iter(self.functions.values())).settings
         self.oracle = Oracle(self.scheduler, self.story, settings.max_retries)
         self.cloud = Cloud(self.stack, self.store, self.scheduler, self.weather, self.story)
-        self.cloud.parameters = _accounts()
+        self.cloud.parameters = accounts()
         self.wire = Wire(self.cloud, self.weather, self.story, self.oracle)
         chance = random.Random(f"insisting {seed}")
         self.callers = Callers(
             self.scheduler, self.oracle, self.ask, chance, clients, self.wire.luck
         )
         self.running: dict[str, int] = dict.fromkeys(self.functions, 0)
-        self.polling: dict[str, bool] = {}
         self.outside = Process(self.functions["NotificationsFunction"], 0)
-        self._make_queues()
+        self.mappings = Mappings(self)
         self._listen()
-
-    def _make_queues(self) -> None:
-        for each in self.stack.of("AWS::SQS::Queue"):
-            self.cloud.queues[each.name] = Queue(
-                each, lambda: self.scheduler.seconds, self.cloud.new_id, self._heard, self._waiting
-            )
-        for queue in self.cloud.queues.values():
-            policy = queue.resource.properties.get("RedrivePolicy")
-            if policy:
-                queue.dead_letters = self.cloud.queue_of(policy["deadLetterTargetArn"])
-                queue.most_receives = self.weather.most_receives or queue.most_receives
-        self.consumers: dict[str, tuple[Function, JSON]] = {}
-        for function in self.functions.values():
-            for told in function.queues:
-                self.consumers[self.cloud.queue_of(told["Queue"]).name] = (function, told)
 
     def _listen(self) -> None:
         store, weather = self.store, self.weather
@@ -210,7 +110,7 @@ class World:
         self.scheduler.end()
         self.cloud.calm = True
         verdict = Verdict(self.oracle)
-        verdict.judge(self._bodies(), self.store)
+        verdict.judge(self.mappings.bodies(), self.store)
         for mark in self.callers.unserved:
             self.oracle.must(False, "callers-are-served", mark, "asked in vain")
         for poison in self.poison:
@@ -245,7 +145,7 @@ class World:
 
     def _tick(self, function: Function, every: float) -> None:
         if not self.running[function.name]:
-            self._invoke(function, {}, lambda _: None)
+            self.invoke(function, {}, lambda _: None)
         # When all is well it is enough to look now and then: a run takes up where the last ended.
         seldom = self.scheduler.seconds > self.weather.heals_at + WATCHED
         self.scheduler.at(max(every, SELDOM if seldom else 0), partial(self._tick, function, every))
@@ -255,7 +155,7 @@ class World:
             return False
         if any(self.running.values()):
             return False
-        if any(self.cloud.queues[name].messages for name in self.consumers):
+        if not self.mappings.are_empty():
             return False
         return not any(self.oracle.open_targets(each) for each in self.oracle.recorded.values())
 
@@ -271,14 +171,6 @@ class World:
         self.callers.do(0, "operator", order)
         self.scheduler.run(self._is_quiet, 30, LONGEST)
         return True
-
-    def _bodies(self) -> dict[str, list[str]]:
-        """Return what the queues still hold, by channel."""
-        found: dict[str, list[str]] = {}
-        for queue in self.cloud.queues.values():
-            channel = queue.name.partition("Channel")[0].lower()
-            found.setdefault(channel, []).extend(each.body for each in queue.messages)
-        return found
 
     def _read(self, notification_id: str) -> JSON:
         """Return what the API tells of a notification."""
@@ -309,7 +201,7 @@ class World:
         if self.cloud.calm:
             return _answer(function.module.lambda_handler(event, self._context(function)))
         found: list[JSON] = []
-        task = self._invoke(function, event, found.append)
+        task = self.invoke(function, event, found.append)
         self.story.tell(f"{method} {route}", "asked")
         status, answer = 504, {}
         if self.scheduler.join(task, API_PATIENCE):
@@ -321,7 +213,7 @@ class World:
         deadline = self.scheduler.now + round(function.timeout * 1e6)
         return Context(self.cloud.new_id(), deadline, self.scheduler)
 
-    def _invoke(
+    def invoke(
         self,
         function: Function,
         event: JSON,
@@ -355,72 +247,6 @@ class World:
                 ended()
 
         return self.scheduler.spawn(process.name, work, process=process, lives=function.timeout)
-
-    # ------------------------------------------------------------------ the queues' side
-
-    def _heard(self, what: str, queue: Queue, message: Message) -> None:
-        if what in ("given up", "lapsed") or (what == "sent" and queue.name not in self.consumers):
-            self.story.tell(f"{queue.name} {message.message_id}", what)
-            self.oracle.counts[f"messages {what}"] += what != "sent"
-
-    def _waiting(self, queue: Queue, delay: float) -> None:
-        if queue.name in self.consumers:
-            spread = self.weather.chance.uniform(0.001, 0.5)
-            self.scheduler.at(delay + spread, lambda: self._poll(queue))
-
-    def _poll(self, queue: Queue) -> None:
-        function, told = self.consumers[queue.name]
-        chance, now = self.weather.chance, self.scheduler.seconds
-        if self.running[function.name] >= WORKERS:
-            return
-        visible = queue.visible()
-        if not visible:
-            return
-        most = min(int(told.get("BatchSize", 10)), len(visible))
-        chosen = chance.sample(visible, chance.randint(1, most))
-        batch = [
-            record_of(queue, each)
-            for each in chosen
-            if queue.receive(each, stays=self.weather.strikes("queue-twice", now))
-        ]
-        if batch:
-            receipts = {each["messageId"]: each["receiptHandle"] for each in batch}
-            task = self._invoke(
-                function,
-                {"Records": batch},
-                lambda answer: self._settle(queue, receipts, answer),
-                lambda: self._waiting(queue, 0.0),
-            )
-            self.story.lines.append(
-                (self.scheduler.now, task.name, "takes", " ".join(sorted(receipts)))
-            )
-        if len(visible) > len(chosen):
-            self._waiting(queue, 0.0)
-
-    def _settle(self, queue: Queue, receipts: Mapping[str, str], answer: JSON) -> None:
-        """Delete what the function is done with, as the event source mapping does."""
-        self.scheduler.wait(self.weather.chance.uniform(0.001, 0.05))
-        if self.weather.strikes("step-crash", self.scheduler.seconds):
-            self.story.tell("the mapping dies", "nothing is deleted")
-            return
-        failed = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
-        assert failed <= set(receipts), "a failure is reported of a message that was not handed out"
-        for message_id, receipt in receipts.items():
-            if message_id in failed:
-                continue
-            found = queue.find(receipt)
-            queue.delete(receipt)
-            if found and self.weather.strikes("queue-ghost", self.scheduler.seconds):
-                self._haunt(queue, found)
-
-    def _haunt(self, queue: Queue, message: Message) -> None:
-        """Let a deleted message come again, as standard queues may."""
-
-        def again() -> None:
-            self.story.tell(f"{queue.name} {message.message_id}", "comes again though deleted")
-            queue.send(message.body, message.attributes, sent_at=message.sent_at)
-
-        self.scheduler.at(self.weather.chance.uniform(0.5, 90), again)
 
     # ------------------------------------------------------------------ ground
 
@@ -498,48 +324,11 @@ def _sample(name: str) -> JSON:
     return dict(json.loads((EVENTS / f"{name}.json").read_text()))
 
 
-@contextmanager
-def _ruled(world: World) -> Iterator[None]:
-    """Let the world rule over time, chance and everything the product can reach."""
-    scheduler = world.scheduler
-    source = random.Random(f"bytes {world.seed}")
-    real = BaseClient._make_api_call
-
-    def api_call(self: Any, operation: str, told: JSON) -> JSON:
-        if self.meta.service_model.service_name in PROVIDERS:
-            return real(self, operation, told)
-        return world.cloud.call(self, operation, told)
-
-    def sleep(seconds: float) -> None:
-        scheduler.wait(seconds)
-
-    with ExitStack() as rules:
-        rules.enter_context(scheduler)
-        rules.enter_context(processes(world.functions, world.here))
-        rules.enter_context(wired(world.wire))
-        rules.enter_context(served(world.wire))
-        rules.enter_context(taken_over(scheduler))
-        rules.enter_context(patch.object(BaseClient, "_make_api_call", api_call))
-        rules.enter_context(patch.object(random, "_urandom", source.randbytes))
-        rules.enter_context(patch.object(os, "urandom", source.randbytes))
-        rules.enter_context(patch.object(time, "sleep", sleep))
-        rules.enter_context(patch.dict(os.environ, ENVIRONMENT))
-        # Nothing connects, and nobody checks a signature: 20 and 30 ms per process for nothing.
-        rules.enter_context(
-            patch.object(ssl.SSLContext, "load_verify_locations", lambda *_, **__: None)
-        )
-        rules.enter_context(patch.object(serialization, "load_pem_private_key", _private_key))
-        rules.enter_context(patch.object(time, "perf_counter", lambda: scheduler.seconds))
-        random.seed(f"product {world.seed}")
-        scheduler.on_switch = world.switch
-        yield
-
-
 @cache
 def furnished() -> tuple[Store, tuple[str, ...]]:
     """Return the store that every run begins with, and the applications in it."""
     world = World(0)
-    with _ruled(world):
+    with ruled(world):
         clients = world.furnish()
         world.watch()
     return world.store, clients
@@ -549,5 +338,5 @@ def run(seed: int) -> Result:
     """Run one seed."""
     world = World(seed, *furnished())
     world.oracle.forbid("sms", "@bob")
-    with _ruled(world):
+    with ruled(world):
         return world.live()

@@ -4,13 +4,21 @@ The device stands with its user, whose one query finds it; whose it is stands un
 itself, so that a token registered for somebody else is found without looking at every user.
 """
 
-import hashlib
 
 from carillon.errors import not_found, too_many_writers
 from carillon.models import now, timestamp
 from carillon.people import PushTokenRequest
 from carillon.storage import deleting, saving, transact
-from carillon.tables import DeviceOwner, Profile, PushDevice, owner_key, tenant_key, user_items
+from carillon.tables import (
+    DeviceOwner,
+    Profile,
+    PushDevice,
+    device_part,
+    owner_key,
+    tenant_key,
+    token_digest,
+    user_items,
+)
 from carillon.users import WRITE_ATTEMPTS, existing, profile
 
 OWNER = "owner"
@@ -29,7 +37,7 @@ def add(tenant: str, user_id: str, request: PushTokenRequest) -> PushDevice:
 
     It is taken from the user who had it: the app was signed out there and in here.
     """
-    digest = _digest(request.fcm_token)
+    digest = token_digest(request.fcm_token)
     for _ in range(WRITE_ATTEMPTS):
         profile(tenant, user_id)
         owner = _owner(tenant, digest) or DeviceOwner(owner_key(tenant, digest), OWNER)
@@ -61,7 +69,7 @@ def retire(tenant: str, user_id: str | None, token: str) -> bool:
 
     False when nobody registered it, or it was forgotten since.
     """
-    digest = _digest(token)
+    digest = token_digest(token)
     same = PushDevice.fcm_token == token
     inactive = [PushDevice.is_active.set(False)]
     if user_id is not None and _key(tenant, user_id, digest).amend(inactive, same):
@@ -74,7 +82,7 @@ def retire(tenant: str, user_id: str | None, token: str) -> bool:
 
 def forget(tenant: str, user_id: str, device: PushDevice) -> None:
     """Delete a device, and that it is this user's; what has moved meanwhile stays where it is."""
-    digest = _digest(device.fcm_token)
+    digest = token_digest(device.fcm_token)
     theirs = DeviceOwner.user_id == user_id
     for _ in range(WRITE_ATTEMPTS):
         owner = _owner(tenant, digest)
@@ -102,8 +110,4 @@ def _device(tenant: str, user_id: str, digest: str) -> PushDevice:
 
 
 def _key(tenant: str, user_id: str, digest: str) -> PushDevice:
-    return PushDevice(tenant_key(tenant, user_id), f"push#{digest[:16]}")
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return PushDevice(tenant_key(tenant, user_id), device_part(digest))

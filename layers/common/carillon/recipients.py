@@ -20,8 +20,10 @@ from carillon.tables import (
     PushDevice,
     Suppression,
     UserItem,
+    device_part,
     suppression_key,
     tenant_key,
+    token_digest,
     user_items,
 )
 
@@ -135,10 +137,12 @@ def unwanted(message: Message, channel: Channel, address: str) -> str | None:
     if message.user_id is not None:
         key = tenant_key(message.tenant, message.user_id)
         keys = [(key, PROFILE), (key, PREFERENCES)]
+        if channel is Channel.PUSH:
+            keys.append((key, device_part(token_digest(address))))
     if channel in SUPPRESSIBLE:
         keys.append((suppression_key(message.tenant, channel.value, address), SUPPRESSION))
     items = list(UserItem.batch_get(keys)) if keys else []
-    if any(isinstance(item, Suppression) for item in items):
+    if any(isinstance(item, Suppression) or _is_retired(item, address) for item in items):
         return SUPPRESSED
     if message.user_id is None:
         return None
@@ -147,6 +151,10 @@ def unwanted(message: Message, channel: Channel, address: str) -> str | None:
     if message.mandatory:
         return None
     return _recipient(items, message.user_id).refusal(channel, message.category)
+
+
+def _is_retired(item: UserItem, token: str) -> bool:
+    return isinstance(item, PushDevice) and item.fcm_token == token and not item.is_active
 
 
 def route(

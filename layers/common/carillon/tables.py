@@ -381,6 +381,16 @@ def owner_key(tenant: str, digest: str) -> str:
     return tenant_key(tenant, f"#push#{digest}")
 
 
+def token_digest(token: str) -> str:
+    """Return what a push token is known by."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def device_part(digest: str) -> str:
+    """Return where among a user's items the device of a token's digest is."""
+    return f"push#{digest[:16]}"
+
+
 def suppression_key(tenant: str, channel: str, address: str) -> str:
     """Return the key of an address that nothing goes to: no user id has a ``#`` in it.
 
