@@ -4,7 +4,6 @@ The device stands with its user, whose one query finds it; whose it is stands un
 itself, so that a token registered for somebody else is found without looking at every user.
 """
 
-
 from carillon.errors import not_found, too_many_writers
 from carillon.models import now, timestamp
 from carillon.people import PushTokenRequest
