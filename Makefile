@@ -13,6 +13,7 @@ OUTPUT       ?=
 FN           ?=
 COUNT        ?= 3000
 EVENT        ?=
+ARCH         ?=
 
 SHELL := /bin/sh
 ifneq ($(words $(CURDIR)),1)
@@ -72,9 +73,21 @@ $(VENV)/%/.ready: requirements/%.txt $(VENV)/uv/.ready $(VENV)/python
 run: environments ## run everything offline until Ctrl-C (ONCE=1, PORT=, SANDBOX_PORT=, CLOUD_PORT=, SANDBOX_URL=)
 	@exec $(DEV)/python -m offline
 
-.PHONY: build
-build: $(VENV)/tools/.ready ## build for AWS, into .aws-sam
-	@$(SAM) build
+include infra/python.mk
+ARCHITECTURES := arm64 x86_64
+
+# The template built for arm64 is .aws-sam/arm64/template.yaml; it wants Architecture=arm64.
+.PHONY: build $(ARCHITECTURES:%=build-%)
+build: $(VENV)/dev/.ready $(VENV)/tools/.ready ## build for AWS, into .aws-sam/<architecture> (ARCH=arm64 or x86_64; both without)
+	@$(MAKE) -s --no-print-directory $(addprefix build-,$(or $(ARCH),$(ARCHITECTURES)))
+	@$(DEV)/python infra/sizes.py $(or $(ARCH),$(ARCHITECTURES))
+
+$(ARCHITECTURES:%=build-%): build-%:
+	@echo "sam build for $*"
+	@mkdir -p .aws-sam
+	@LAMBDA_ARCH=$* LAMBDA_PYTHON="$(LAMBDA_PYTHON)" $(SAM) build --template-file template.yaml \
+		--build-dir .aws-sam/$* --parameter-overrides Architecture=$* >.aws-sam/$*.log 2>&1 \
+		|| { cat .aws-sam/$*.log; exit 1; }
 
 .PHONY: invoke
 invoke: $(VENV)/tools/.ready ## run one function in a container (FN=EmailFunction EVENT=events/email-batch.json)
@@ -139,11 +152,14 @@ SHIPPED := layers/common functions/authorizer functions/api/auth functions/api/d
 # Locked for the tests, but not shipped: the Lambda runtime has it, or nothing we call imports it.
 WITHOUT_layers/common := boto3 botocore dnspython jmespath python-dateutil s3transfer six urllib3
 WITHOUT_functions/api/docs := asgiref django sqlparse tzdata
+# The compiler of cffi's definitions: what ships was compiled with them.
+WITHOUT_functions/authorizer := pycparser
+WITHOUT_functions/api/auth := pycparser
 WITHOUT_functions/channels/sms := aiohappyeyeballs aiohttp aiohttp-retry aiosignal attrs frozenlist \
 	multidict propcache yarl
 WITHOUT_functions/channels/push := google-api-core google-cloud-core google-cloud-firestore \
 	google-cloud-storage google-crc32c google-resumable-media googleapis-common-protos grpcio \
-	grpcio-status opentelemetry-api proto-plus protobuf
+	grpcio-status opentelemetry-api proto-plus protobuf pycparser
 
 .PHONY: lock
 lock: $(VENV)/uv/.ready ## resolve every requirements file anew (UPGRADE=--upgrade to move versions)

@@ -1,9 +1,12 @@
 """One stack for all end-to-end tests: starting it costs more than any of them."""
 
+import subprocess
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from cloudformation import ROOT
 from served import Api
 
 from offline import stack as offline
@@ -39,3 +42,13 @@ def api(stack: offline.Stack) -> Api:
     device = {"fcm_token": "device-of-ada", "platform": "android"}
     assert client.call("POST", "/api/v1/users/ada/push-tokens", device).status_code == 201
     return client
+
+
+@pytest.fixture(scope="session")
+def built() -> Path:
+    """Return the folder of what `make build` made just now, for both processors."""
+    done = subprocess.run(
+        ["make", "-s", "build"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return ROOT / ".aws-sam"
