@@ -271,6 +271,7 @@ class Latency(Model):
 
     p50: float
     p95: float
+    p99: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +310,63 @@ class DeliveryReport(Model):
 
 
 # --- operations -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective(Model):
+    """A share of good events that is aimed at, and what there was.
+
+    ``burn_rate`` is how fast the error budget goes, ``budget_left`` what the window's has left;
+    both, and ``met``, are None when there was no event.
+    """
+
+    target: float
+    events: int
+    bad: int
+    measured: float | None = None
+    met: bool | None = None
+    burn_rate: float | None = None
+    budget_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerTime(Objective):
+    """Accepted notifications, and which share of them was answered within ``target_ms``."""
+
+    target_ms: int
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throughput(Model):
+    """What was accepted and what ended; ``met`` is None unless the target was asked for."""
+
+    target: int
+    accepted_per_minute: float
+    ended_per_minute: float
+    busiest_accepted_per_minute: float
+    busiest_ended_per_minute: float
+    met: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveWindow(Model):
+    """What there was from ``since`` on: "1h", "24h" or "28d"."""
+
+    window: str
+    since: datetime
+    deliveries: Objective
+    answers: AnswerTime
+    throughput: Throughput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objectives(Model):
+    """Whether what was aimed at is met, by window, the shortest first."""
+
+    at: datetime
+    windows: list[ObjectiveWindow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

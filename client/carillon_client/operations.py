@@ -1,4 +1,4 @@
-"""What operators do: dead letters and failures, sent again or put away; kill switches."""
+"""What operators do: dead letters sent again or put away; kill switches; objectives."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -20,6 +20,7 @@ from carillon_client.models import (
     DeadLetter,
     DeadLetterGroups,
     DeadLetterJob,
+    Objectives,
     Repeated,
     Suppression,
     Switch,
@@ -168,6 +169,11 @@ def _place(channel: str, address: str) -> dict[str, str]:
     return {"channel": channel, "address": address}
 
 
+def _slo() -> Call[Objectives]:
+    """Return whether what was aimed at is met, of the last hour, day and 28 days."""
+    return Call("GET", "/ops/slo", one(Objectives))
+
+
 def _filter(letters: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: instant(value) if isinstance(value, datetime) else value
@@ -192,3 +198,4 @@ class Operators:
     get_suppression = Operation(_get_suppression)
     suppress = Operation(_suppress)
     unsuppress = Operation(_unsuppress)
+    slo = Operation(_slo)

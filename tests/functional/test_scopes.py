@@ -39,6 +39,7 @@ SCOPES = {
     "PATCH /api/v1/notifications/{notification_id}/status": Scope.STATUS,
     "POST /api/v1/notifications/{notification_id}/cancel": Scope.SEND,
     "GET /api/v1/analytics/deliveries": Scope.READ,
+    "GET /api/v1/ops/slo": Scope.OPS,
     "POST /api/v1/templates": Scope.TEMPLATES,
     "GET /api/v1/templates": Scope.TEMPLATES,
     "GET /api/v1/templates/{code}": Scope.TEMPLATES,

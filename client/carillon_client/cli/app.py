@@ -5,6 +5,7 @@ import typer
 from carillon_client.cli import (
     access,
     dlq,
+    figures,
     history,
     inbox,
     notifications,
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 notifications.add_to(app)
 history.add_to(app)
+figures.add_to(app)
 command(app)(access.login)
 app.add_typer(templates.group, name="template", help="Templates, on the service and as files.")
 app.add_typer(inbox.group, name="inbox", help="A user's in-app notifications.")

@@ -1,13 +1,13 @@
-"""Operations: dead letters, sent again or put away; and switches that stop what must stop."""
+"""Operations: what was given up, what must stop, and whether what was aimed at is met."""
 
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 
-from carillon import clearing, http, switches, triage
+from carillon import clearing, http, objectives, switches, triage
 from carillon.identity import Scope
-from carillon.models import Answer, ChannelName, Moment, Name, Page
+from carillon.models import Answer, ChannelName, Moment, Name, Page, now
 from carillon.switches import SwitchOut, SwitchRequest
 from carillon.triage import (
     Code,
@@ -206,6 +206,21 @@ def lift_switch(scope: SwitchScope) -> Response[None]:
     caller = http.caller(app, Scope.OPS)
     switches.lift(caller, switches.parse(scope))
     return http.nothing(app)
+
+
+@app.get(
+    "/api/v1/ops/slo",
+    summary="Whether what was aimed at is met",
+    tags=["Operations"],
+    responses=http.responses(Answer[objectives.ObjectivesOut], *READ_REFUSALS),
+)
+def read_objectives() -> Response[Answer[objectives.ObjectivesOut]]:
+    """Return all clients' success, answer times and throughput, of an hour, a day and 28 days.
+
+    They follow what happens within half a minute.
+    """
+    http.caller(app, Scope.OPS)
+    return http.answer(app, objectives.standing(now()), "Objectives measured")
 
 
 lambda_handler = http.handler(app)

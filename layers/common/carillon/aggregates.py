@@ -16,18 +16,18 @@ from typing import Any, TypeVar
 
 from pynamodb.exceptions import TransactWriteError
 
-from carillon.counters import CountedBatch, count_once
+from carillon.counters import CountedBatch, Period, any_of_them, count_once
 from carillon.log import logger
 from carillon.messages import channel_of
-from carillon.models import OPEN_STATES, Channel, State
+from carillon.models import OPEN_STATES, TEST, Channel, State, now
 from carillon.storage import Item
 from carillon.tables import Delivery, Notification
 
 OPEN = "open"
+ARRIVED = frozenset({State.SENT.value, State.DELIVERED.value})
+MISSED = frozenset({State.FAILED.value, State.UNKNOWN.value, State.DEAD_LETTERED.value})
 BUCKETS = (250, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 3_600_000)
 """Upper bounds in milliseconds of the time from acceptance to ``sent``."""
-KEPT = 400 * 86_400
-"""Seconds that a count outlives its last change: a year can be compared with the one before."""
 REMEMBERED = 2 * 86_400
 """Seconds that a counted batch is remembered; a stream keeps its records half as long."""
 MAX_SERIES = 99
@@ -76,8 +76,9 @@ def _in(seconds: int) -> int:
 def _chunk(records: Sequence[Mapping[str, Any]]) -> tuple[int, Changes]:
     """Return how many records one transaction takes, and what they change."""
     changes: Changes = {}
+    spread = any_of_them()
     for place, record in enumerate(records):
-        moved = list(_moves(record))
+        moved = list(_moves(record, spread))
         if len(changes.keys() | {series for series, _, _ in moved}) > MAX_SERIES:
             return place, changes
         for series, field, amount in moved:
@@ -93,15 +94,15 @@ def _write(counted: CountedBatch, changes: Changes) -> bool:
     told = {series: amounts for series, amounts in counts.items() if amounts}
     for pause in PAUSES:
         try:
-            return count_once(counted, told, _in(KEPT))
+            return count_once(counted, told, now())
         except TransactWriteError as error:
             if not any(why and why.code == MET_ANOTHER for why in error.cancellation_reasons):
                 raise
         time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter
-    return count_once(counted, told, _in(KEPT))
+    return count_once(counted, told, now())
 
 
-def _moves(record: Mapping[str, Any]) -> Iterator[tuple[Series, str, int]]:
+def _moves(record: Mapping[str, Any], spread: int) -> Iterator[tuple[Series, str, int]]:
     """Yield what a record adds to which field of which count."""
     change = record["dynamodb"]
     old, new = change.get("OldImage"), change.get("NewImage")
@@ -109,10 +110,15 @@ def _moves(record: Mapping[str, Any]) -> Iterator[tuple[Series, str, int]]:
         # Deleted when its time was over: its day stays as it was.
         return
     if "target" in change["Keys"]:
-        yield from _of_delivery(old, _item(Delivery, new))
+        delivery = _item(Delivery, new)
+        yield from _of_delivery(old, delivery)
+        yield from _of_everybody(old, delivery, spread)
     elif old is None or old["notification_id"] != new["notification_id"]:
         # Else it was only changed, its personal data erased, say.
-        yield from _of_notification(_item(Notification, new))
+        accepted = _item(Notification, new)
+        yield from _of_notification(accepted)
+        for place in Period.places(_moment(accepted), spread):
+            yield place, "accepted", 1
 
 
 def _of_notification(accepted: Notification) -> Iterator[tuple[Series, str, int]]:
@@ -135,6 +141,28 @@ def _of_delivery(old: Image | None, delivery: Delivery) -> Iterator[tuple[Series
     yield _series(delivery, channel, after), "total", 1
     if after == State.SENT:
         yield _series(delivery, channel, after), _bucket(delivery), 1
+
+
+def _of_everybody(
+    old: Image | None, delivery: Delivery, spread: int
+) -> Iterator[tuple[Series, str, int]]:
+    """Yield what a delivery's end adds to the period it falls in (carillon/objectives.py)."""
+    before, after = _judged(old["state"]["S"] if old else OPEN), _judged(delivery.state)
+    if before == after or delivery.provider == TEST:
+        return
+    for place in Period.places(datetime.fromisoformat(delivery.updated_at), spread):
+        if before:
+            yield place, before, -1
+        if after:
+            yield place, after, 1
+
+
+def _judged(state: str) -> str:
+    return "arrived" if state in ARRIVED else "missed" if state in MISSED else ""
+
+
+def _moment(of: Notification) -> datetime:
+    return datetime.fromisoformat(str(of.accepted))
 
 
 def _shown(state: str) -> str:

@@ -9,16 +9,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from carillon.aggregates import BUCKETS, bucket_names, series_name
-from carillon.counters import DeliveryCount
+from carillon.aggregates import ARRIVED, BUCKETS, MISSED, bucket_names, series_name
+from carillon.counters import DeliveryCount, percentile
 from carillon.errors import Fault, Problem
-from carillon.models import Channel, State
+from carillon.models import Channel
 
 MAX_DAYS = 92
 MAX_COUNTS = 20_000
 """Counts one request reads: about 3 MB, and as many seconds."""
-ARRIVED = frozenset({State.SENT.value, State.DELIVERED.value})
-MISSED = frozenset({State.FAILED.value, State.UNKNOWN.value})
 
 Stage = Literal[
     "open",
@@ -50,13 +48,14 @@ class Latency(BaseModel):
 
     p50: float
     p95: float
+    p99: float
 
 
 class Totals(BaseModel):
     """How many deliveries there are, and how they stand.
 
     ``success_rate`` is the share that was sent or delivered of all that were tried to the end:
-    sent, delivered, failed or unknown.
+    sent, delivered, failed, unknown or dead-lettered.
     """
 
     deliveries: int
@@ -163,19 +162,9 @@ def _told(group: _Group) -> dict[str, object]:
 def _latency(buckets: Counter[str]) -> Latency | None:
     if not buckets.total():
         return None
-    return Latency(p50=_percentile(buckets, 0.5), p95=_percentile(buckets, 0.95))
-
-
-def _percentile(buckets: Counter[str], share: float) -> float:
-    """Return where in its bucket the value lies, the bucket's values being spread evenly."""
-    rank = share * buckets.total()
-    floor = so_far = 0
-    for name, bound in zip(bucket_names(), BUCKETS, strict=False):
-        if so_far + buckets[name] >= rank:
-            inside = (rank - so_far) / buckets[name]
-            return round((floor + (bound - floor) * inside) / 1000, 3)
-        floor, so_far = bound, so_far + buckets[name]
-    return BUCKETS[-1] / 1000
+    counts = [buckets[name] for name in bucket_names()]
+    p50, p95, p99 = (round(percentile(BUCKETS, counts, p) / 1000, 3) for p in (0.5, 0.95, 0.99))
+    return Latency(p50=p50, p95=p95, p99=p99)
 
 
 def default_span(today: date, since: date | None, until: date | None) -> tuple[date, date]:

@@ -100,6 +100,8 @@ def _gate(part: str) -> Gate:
     item = controls.known().breaker(part)
     if item is None:
         return Gate(part)
+    # Whoever meets it tells: nobody has to ask for it.
+    metrics.gauge("breaker_open", 1, provider=part)
     since = int(item.probe_at or 0)
     wait = since - time.time()
     return Gate(part, wait=wait) if wait > 0 else Gate(part, due=item, since=since)
@@ -110,6 +112,7 @@ def _succeeded(gate: Gate) -> None:
     if gate.due:
         gate.due.delete()
         controls.forget()
+        metrics.gauge("breaker_open", 0, provider=gate.part)
         logger().warning("breaker closed", extra={"provider": gate.part})
 
 
@@ -140,6 +143,7 @@ def _open(part: str, error: ProviderError) -> None:
         told = {"provider": part, "reason": item.reason, "alarm": "breaker"}
         logger().error("breaker opened", extra=told)
         metrics.count("breaker_opened_total")
+    metrics.gauge("breaker_open", 1, provider=part)
     controls.forget()
 
 

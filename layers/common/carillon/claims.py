@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
@@ -20,7 +21,7 @@ from carillon.errors import Failure, ProviderError
 from carillon.ledger import REPORTED, counted_under, happened, history, no_error, update
 from carillon.log import logger
 from carillon.messages import Message
-from carillon.models import State, now, timestamp
+from carillon.models import TEST, State, now, timestamp
 from carillon.rendering import Content, content_hash
 from carillon.settings import settings
 from carillon.tables import Delivery, expiry, tenant_key
@@ -156,7 +157,8 @@ class Claim:
 
     def sent(self, provider: str, message_id: str) -> State:
         """Record SENT: a fact, written even when the lease has passed to somebody else."""
-        logger().info("sent", extra={"provider_message_id": message_id})
+        logger().info("sent", extra={"provider": provider, "provider_message_id": message_id})
+        self.delivery.provider = provider
         actions = [
             Delivery.provider.set(provider),
             Delivery.provider_message_id.set(message_id),
@@ -273,7 +275,7 @@ class Claim:
             "notification_id": self.delivery.notification_id,
             "target": self.delivery.target,
             "state": state,
-        }
+        } | {name: line[name] for name in ("attempt", "code", "failure") if line and name in line}
         logger().info("delivery", extra=told)  # before the write, which may fail
         done: list[Action] = [Delivery.state.set(state), Delivery.updated_at.set(timestamp(now()))]
         if line is not None:
@@ -323,6 +325,13 @@ def abandon(message: Message, target: str, code: str) -> State:
 def _count(delivery: Delivery, state: State) -> None:
     channel = delivery.target.partition("#")[0]
     metrics.count("deliveries_total", channel=channel, state=state.value)
+    if delivery.provider == TEST:
+        return
+    if state in (State.SENT, State.FAILED, State.UNKNOWN):
+        metrics.sample("delivery_success", float(state is State.SENT))
+    if state is State.SENT and delivery.accepted_at:
+        waited = now() - datetime.fromisoformat(delivery.accepted_at)
+        metrics.observe("delivery_latency_seconds", waited.total_seconds(), channel=channel)
 
 
 def _not_beyond_sent() -> Condition:

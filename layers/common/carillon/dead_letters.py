@@ -242,6 +242,7 @@ def _tell(letter: Letter, deliveries: int) -> None:
     metrics.count("deadletters_total", channel=letter.channel)
     for _ in range(deliveries):
         metrics.count("deliveries_total", channel=letter.channel, state=State.DEAD_LETTERED.value)
+        metrics.sample("delivery_success", 0.0)
     # Not its reason: a provider's words may have an address in them.
     told = ("letter_id", "notification_id", "channel", "code", "fingerprint")
     logger().error("dead letter", extra={name: getattr(letter, name) for name in told})

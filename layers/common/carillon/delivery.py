@@ -23,7 +23,7 @@ from carillon.errors import (
 from carillon.failures import SEND_TIMEOUT
 from carillon.log import logger, trace
 from carillon.messages import Message, target_of
-from carillon.models import Channel, State, now, timestamp
+from carillon.models import TEST, Channel, State, now, timestamp
 from carillon.recipients import unwanted
 from carillon.rendering import Content
 from carillon.settings import settings
@@ -228,13 +228,15 @@ def _deliver(worker: _Worker, message: Message, address: str, receives: int) -> 
 
 def _attempt(worker: _Worker, held: Claim, way: Way | None, outgoing: Outgoing) -> State:
     if way is None:
-        return held.sent("test", f"test_{outgoing.message.notification_id}")
+        return held.sent(TEST, f"test_{outgoing.message.notification_id}")
     if not way.enter():
         held.release(breaker.OPEN_SECONDS, "breaker-open")
     try:
         with metrics.timed("delivery_attempt_duration_seconds", channel=worker.channel.value):
             sent = _send_once(worker.providers[way.provider], outgoing)
     except ProviderError as error:
+        told = {"provider": way.provider, "failure": error.failure.value}
+        metrics.count("provider_errors_total", **told)
         try:
             return held.fail(error, free=way.probing and error.failure is Failure.RETRY)
         finally:

@@ -41,6 +41,8 @@ _ETAG = re.compile(r'"\d{1,18}"')
 _BODY_KEY = "_canonical"
 _ONCE_KEY = "_once"
 _SERVER_ERROR = 500
+ACCEPTED = ("POST", "/api/v1/notifications", 202)
+"""The answer that has a target (carillon/objectives.py)."""
 
 
 def api() -> APIGatewayRestResolver:
@@ -118,10 +120,14 @@ def _limited(event: Json, respond: Callable[[], Json]) -> Json:
 def _account(event: Json, status: int, seconds: float) -> None:
     """Log and count a request. The route is the template's path, not the caller's."""
     method, route = event["httpMethod"], event.get("resource") or "none"
-    logger().info("request", extra={"method": method, "route": route, "status": status})
+    who = _authorized(event)
+    told = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+    logger().info("request", extra=told | ({"client_id": who.client_id} if who else {}))
     labels = {"method": method, "route": route, "status": f"{status // 100}xx"}
     metrics.count("api_requests_total", **labels)
     metrics.observe("api_request_duration_seconds", seconds, **labels)
+    if (method, route, status) == ACCEPTED:
+        metrics.accepted_within(seconds)
 
 
 def canonical_body(app: APIGatewayRestResolver) -> bytes:

@@ -11,14 +11,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from carillon.counters import Metric, add_to_metric, metrics
+from carillon.counters import Metric, Period, add_to_metric, add_to_periods, metrics
 from carillon.log import logger, trace
+from carillon.models import now
 
 FLUSH_SECONDS = 30.0
 """A flush is an update of each series that changed: more often, and it would cost a request more
@@ -37,6 +39,8 @@ HELP = {
     "swept_total": "Notifications that the sweep published anew or gave up.",
     "breaker_opened_total": "Times a circuit breaker opened, failed probes included.",
     "delivery_attempt_duration_seconds": "Time a provider took for an attempt.",
+    "delivery_latency_seconds": "Time from a notification's acceptance to its being sent.",
+    "provider_errors_total": "Attempts that failed, by class of failure.",
     "addresses_deactivated_total": "Addresses that a provider called dead.",
     "unclassified_errors_total": "Answers of a provider that its table does not list.",
     "deadletters_total": "Queue messages that were given up.",
@@ -51,6 +55,7 @@ class _Tally:
 
     for_table: dict[str, dict[str, float]] = field(default_factory=dict)
     for_log: dict[Labels, dict[str, list[float]]] = field(default_factory=dict)
+    for_periods: dict[datetime, dict[str, float]] = field(default_factory=dict)
     flush_at: float = 0.0
 
 
@@ -64,16 +69,30 @@ def count(name: str, **labels: str) -> None:
     _add(name, labels, 1, {"total": 1})
 
 
-def gauge(name: str, value: float) -> None:
+def gauge(name: str, value: float, **labels: str) -> None:
     """Tell CloudWatch alone how much there is of something now."""
-    _tally().for_log.setdefault((), {})[name] = [value]
+    _tally().for_log.setdefault(tuple(labels.items()), {})[name] = [value]
+
+
+def sample(name: str, value: float) -> None:
+    """Tell CloudWatch alone one value of many, of which it makes an average."""
+    _tally().for_log.setdefault((), {}).setdefault(name, []).append(value)
 
 
 def observe(name: str, seconds: float, **labels: str) -> None:
     """Add a duration to a histogram."""
+    _add(name, labels, seconds, {"seconds": round(seconds, 6), _bucket(seconds): 1})
+
+
+def accepted_within(seconds: float) -> None:
+    """Add what accepting a notification took to the period that it falls in."""
+    kept = _tally().for_periods.setdefault(Period.start(now()), {})
+    kept[_bucket(seconds)] = kept.get(_bucket(seconds), 0) + 1
+
+
+def _bucket(seconds: float) -> str:
     place = bisect_left(BUCKETS, seconds * 1000)
-    bucket = f"le_{BUCKETS[place]}" if place < len(BUCKETS) else "more"
-    _add(name, labels, seconds, {"seconds": round(seconds, 6), bucket: 1})
+    return f"le_{BUCKETS[place]}" if place < len(BUCKETS) else "more"
 
 
 @contextmanager
@@ -121,7 +140,10 @@ def _flush() -> None:
     tally = _tally()
     tally.flush_at = time.monotonic() + FLUSH_SECONDS
     waiting, tally.for_table = tally.for_table, {}
+    periods, tally.for_periods = tally.for_periods, {}
     try:
+        for start, amounts in periods.items():
+            add_to_periods(start, amounts)
         for series, fields in waiting.items():
             add_to_metric(series, fields)
     except (PynamoDBException, BotoCoreError, ClientError) as error:

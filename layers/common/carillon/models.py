@@ -55,6 +55,8 @@ class State(StrEnum):
 
 
 OPEN_STATES = frozenset({State.QUEUED, State.SENDING, State.RETRYING})
+TEST = "test"
+"""The provider of what was sent with a test key; it says nothing of how well we send."""
 
 
 def channel_spelling(value: object) -> object:

@@ -102,6 +102,7 @@ class Sweep:
         if record.erased:
             return
         message = message_of(record)
+        logger().set_correlation_id(message.correlation_id)
         channels = _stuck(message, deliveries_of(record))
         if last:
             for channel in channels:
