@@ -3,7 +3,7 @@
 functions/api/docs/openapi.json comes from the routes and their models (description.py),
 docs/features.md from features.yaml and the tests (feature_table.py), the table in docs/http.md from
 where problems are raised (codes.py), the figures in docs/guarantees.md from the runs that prove
-them (proof.py).
+them (proof.py), the dashboard from its widgets (infra/dashboard.py).
 """
 
 import json
@@ -15,6 +15,8 @@ import codes
 import feature_table
 import proof
 from description import describe
+
+from infra import dashboard
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,6 +31,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/features.md": feature_table.table,
     "docs/http.md": codes.page,
     "docs/guarantees.md": proof.page,
+    "infra/dashboard.yaml": dashboard.template,
 }
 
 

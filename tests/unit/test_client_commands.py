@@ -330,3 +330,93 @@ def test_i2_a_template_is_tried_on_one_address(run: Run, service: Service) -> No
     assert lines(run(*words, "--wait"))[0] == f"{ID}  completed"
     run("template", "test-send", "welcome", "-c", "sms", "--user", "ada")
     assert service.asked[-1][1] == {"channel": "sms", "to": {"user_id": "ada"}}
+
+
+REPORT = {
+    "from": "2026-11-15",
+    "to": "2026-11-21",
+    "group_by": ["day", "channel", "template"],
+    "rows": [
+        {
+            "day": "2026-11-21",
+            "channel": "sms",
+            "template": None,
+            "deliveries": 12,
+            "states": {"sent": 4, "delivered": 3, "failed": 1, "suppressed": 2, "open": 2},
+            "success_rate": 0.875,
+            "seconds_to_sent": {"p50": 0.3, "p95": 1.5, "p99": 2.25},
+        },
+    ],
+    "totals": {"deliveries": 12, "states": {}, "success_rate": None, "seconds_to_sent": None},
+}
+
+
+def test_i2_analytics_tell_what_became_of_each_day_channel_and_template(run, service) -> None:
+    service.says("GET /analytics/deliveries", REPORT)
+    result = run("analytics", "--since", "2026-11-15", "--until", "2026-11-21", COLUMNS="100")
+    first, second, total = lines(result)
+    assert first.split() == [
+        *("day", "channel", "template", "all", "sent", "missed", "withheld", "open", "success"),
+        *("p50", "s", "p99", "s"),
+    ]
+    assert second.split() == [
+        *("2026-11-21", "sms", "-", "12", "7", "1", "2", "2", "87.5", "%", "0.3", "2.25"),
+    ]
+    assert total.split()[:2] == ["total", "12"]
+    query = list(service.requests[0].url.params.multi_items())
+    assert ("from", "2026-11-15") in query
+    assert [value for name, value in query if name == "group_by"] == ["day", "channel", "template"]
+
+
+def test_analytics_are_told_apart_as_one_likes(run, service) -> None:
+    service.says("GET /analytics/deliveries", REPORT | {"rows": [], "group_by": ["category"]})
+    result = run("analytics", "--by", "category")
+    assert lines(result) == ["None was accepted."]
+    assert service.requests[0].url.params["group_by"] == "category"
+
+
+OBJECTIVE = {
+    "target": 0.995,
+    "events": 400,
+    "bad": 3,
+    "measured": 0.9925,
+    "met": False,
+    "burn_rate": 1.5,
+    "budget_left": -0.5,
+}
+WINDOW = {
+    "window": "1h",
+    "since": AT,
+    "deliveries": OBJECTIVE,
+    "answers": OBJECTIVE
+    | {"target": 0.99, "target_ms": 100, "p50_ms": 7.0, "p99_ms": 60.0, "met": True},
+    "throughput": {
+        "target": 1000,
+        "accepted_per_minute": 3.0,
+        "ended_per_minute": 3.0,
+        "busiest_accepted_per_minute": 20.0,
+        "busiest_ended_per_minute": 19.5,
+        "met": None,
+    },
+}
+
+
+def test_g19_slo_shows_what_is_met_and_what_is_not(run, service) -> None:
+    service.says("GET /ops/slo", {"at": AT, "windows": [WINDOW]})
+    shown = lines(run("slo", COLUMNS="100"))
+    assert [" ".join(line.split()) for line in shown] == [
+        "last objective target measured of burn budget left met",
+        "1h deliveries that arrive 99.5 % 99.25 % 400 1.5 -50 % no",
+        "answers within 100 ms 99 % 99.25 % 400 1.5 -50 % yes",
+        "notifications a minute 1000 19.5 20 -",
+    ]
+
+
+def test_g19_slo_of_nothing_makes_no_figures_up(run, service) -> None:
+    never = dict.fromkeys(("measured", "met", "burn_rate", "budget_left"))
+    none = OBJECTIVE | never | {"events": 0, "bad": 0}
+    answers = none | {"target_ms": 100, "p50_ms": None, "p99_ms": None}
+    window = WINDOW | {"deliveries": none, "answers": answers}
+    service.says("GET /ops/slo", {"at": AT, "windows": [window]})
+    shown = lines(run("slo", COLUMNS="100"))
+    assert " ".join(shown[1].split()) == "1h deliveries that arrive 99.5 % - 0 - - -"

@@ -9,7 +9,13 @@ from rich.text import Text
 
 from carillon_client.cli import views
 from carillon_client.cli.session import Session, command
-from carillon_client.models import ARRIVED_STATES, DeliveryCount, DeliveryGroup, Objective, ObjectiveWindow
+from carillon_client.models import (
+    ARRIVED_STATES,
+    DeliveryCount,
+    DeliveryGroup,
+    Objective,
+    ObjectiveWindow,
+)
 
 DEFAULT = ["day", "channel", "template"]
 MISSED = frozenset({"failed", "unknown", "dead_lettered"})
