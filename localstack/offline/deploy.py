@@ -4,6 +4,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from offline import cloud, refusals
@@ -64,6 +65,7 @@ def parameters(api: str, sandbox: str) -> dict[str, str]:
         "Stage": "local",
         # Nothing here looks at it; what was built is for this machine.
         "Architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
+        "Release": f"local-{token_hex(4)}",
         "SenderEmail": SENDER,
         "PublicUrl": api,
         "SesEndpointUrl": sandbox,

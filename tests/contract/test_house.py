@@ -275,3 +275,13 @@ def test_every_link_of_the_pages_leads_somewhere(page) -> None:
     linked = re.findall(r"\]\(([^)#\s]+)", page.read_text())
     ours = [link for link in linked if not link.startswith("http")]
     assert [link for link in ours if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_h3_each_release_is_a_version_of_every_function(name) -> None:
+    """Without this a changed layer or setting would stay where no caller is."""
+    assert FUNCTIONS[name]["VersionDescription"] == {"Ref": "Release"}
+    shared = template()["Globals"]["Function"]
+    assert shared["AutoPublishAlias"] == "live"
+    # Lambda refuses a version of what has not changed.
+    assert shared["Environment"]["Variables"]["RELEASE"] == {"Ref": "Release"}

@@ -50,7 +50,7 @@ def test_i6_every_json_example_of_a_document_is_a_test_vector(document) -> None:
 def test_i6_an_alias_asks_a_route_that_is_there(alias) -> None:
     name, route = ROUTES[alias.target.method, alias.target.route]
     variables = FUNCTIONS["SeedsFunction"]["Environment"]["Variables"]
-    assert variables[alias.target.function.upper()] == {"Ref": name}
+    assert variables[alias.target.function.upper()] == {"Ref": f"{name}.Alias"}
     served_by, own = ROUTES[alias.method, alias.path]
     assert served_by == "SeedsFunction"
     assert own.get("Auth") == route.get("Auth")
@@ -61,7 +61,7 @@ def test_j8_the_aliases_function_may_ask_our_routes_and_nothing_else() -> None:
     (statement,) = policy["Statement"]
     asked = {ROUTES[alias.target.method, alias.target.route][0] for alias in ALIASES}
     assert statement["Action"] == "lambda:InvokeFunction"
-    assert {arn["Fn::GetAtt"].removesuffix(".Arn") for arn in statement["Resource"]} == asked
+    assert {arn["Ref"].removesuffix(".Alias") for arn in statement["Resource"]} == asked
     told = FUNCTIONS["SeedsFunction"]["Environment"]["Variables"]
     assert {name.lower() for name in told} <= set(Settings.__slots__)
 

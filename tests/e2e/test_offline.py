@@ -250,6 +250,7 @@ def test_health_and_docs_are_open(stack) -> None:
     assert nobody.call("GET", "/health").json() == {"status": "ok"}
     health = nobody.call("GET", "/api/v1/health").json()["data"]
     assert health["dependencies"] == {"dynamodb": "ok", "sns": "ok", "sqs": "ok"}
+    assert re.fullmatch("local-[0-9a-f]{8}", health["release"])
     assert "SwaggerUIBundle" in nobody.call("GET", "/docs").text
     described = nobody.call("GET", "/openapi.json").json()
     assert described["servers"] == [{"url": "."}]

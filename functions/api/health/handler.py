@@ -23,9 +23,10 @@ class Liveness(BaseModel):
 
 
 class Health(BaseModel):
-    """Each dependency, "ok" or "down"."""
+    """Each dependency, "ok" or "down", and the release that asked."""
 
     status: str
+    release: str
     dependencies: dict[str, str]
 
 
@@ -47,7 +48,7 @@ def dependencies() -> Response[Answer[Health]]:
     well = all(answer == "ok" for answer in found.values())
     return http.answer(
         app,
-        Health(status="ok" if well else "down", dependencies=found),
+        Health(status="ok" if well else "down", release=settings().release, dependencies=found),
         "All dependencies answer" if well else "A dependency does not answer",
         status=200 if well else 503,
     )

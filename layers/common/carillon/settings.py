@@ -55,6 +55,7 @@ class Settings:
     fcm_base_url: str = ""
     sendgrid_base_url: str = ""
     sms_origination_identity: str = ""
+    release: str = ""
     secrets_prefix: str = ""
     open_registration: str = ""
     idempotency_ttl_seconds: int = 604_800
