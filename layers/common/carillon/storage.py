@@ -1,12 +1,17 @@
 """DynamoDB as every table uses it: one connection, and writes that tell when they lost."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import cache
 
 import botocore.session
 from pynamodb.connection import TableConnection
-from pynamodb.connection.base import Connection
+from pynamodb.connection.base import Connection, MetaTable
+from pynamodb.constants import (
+    ATTR_DEFINITIONS,
+    ATTR_NAME,
+    GLOBAL_SECONDARY_INDEXES,
+    INDEX_NAME,
+)
 from pynamodb.exceptions import PutError, TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -46,9 +51,7 @@ class Item(Model):
         table = super()._get_connection()
         shared = connection()
         if table.connection is not shared:
-            # Several kinds of item live in one table; the connection takes its keys once.
-            with suppress(ValueError):
-                shared.add_meta_table(table.get_meta_table())
+            _make_known(shared, table.get_meta_table())
             table.connection = shared
         return table
 
@@ -64,6 +67,17 @@ class Item(Model):
                 return False
             raise
         return True
+
+
+def _make_known(shared: Connection, mine: MetaTable) -> None:
+    """Tell the connection of a table; several kinds of item may live in it, with indexes or not."""
+    try:
+        shared.add_meta_table(mine)
+    except ValueError:
+        known = shared.get_meta_table(mine.table_name).data
+        for part, name in ((ATTR_DEFINITIONS, ATTR_NAME), (GLOBAL_SECONDARY_INDEXES, INDEX_NAME)):
+            there = {each[name] for each in known[part]}
+            known[part] += [each for each in mine.data[part] if each[name] not in there]
 
 
 @cache

@@ -9,8 +9,9 @@ from botocore.exceptions import ClientError
 from functional.conftest import ADMIN_CALLER, Context
 from functional.letters.conftest import listed, told_by, touch
 
-from carillon import clearing
+from carillon import clearing, storage
 from carillon.aws import sqs
+from carillon.letters import Letter, LetterJob
 from carillon.models import State
 from carillon.tables import Delivery
 from functions.redrives import handler
@@ -405,3 +406,13 @@ def test_f13_a_task_of_a_job_that_is_over_or_gone_does_nothing(
         clearing.enqueue(clearing.Task(tenant="default", job_id=job_id))
         assert clear() == []
     assert len(prepared.published("email")) == 1
+
+
+def test_a_step_that_comes_first_in_a_process_finds_the_letters(
+    cloud, sample, context, monkeypatch
+) -> None:
+    """Orders and letters share a table: whichever is read first, the letters' indexes are known."""
+    storage.connection.cache_clear()
+    for kind in (Letter, LetterJob):
+        monkeypatch.setattr(kind, "_connection", None)
+    assert handler.lambda_handler(sample("redrives-step"), context) == {"batchItemFailures": []}
