@@ -11,6 +11,8 @@ SEED         ?=
 SEEDS        ?= 200
 OUTPUT       ?=
 FN           ?=
+STAGE        ?=
+NAME         ?=
 COUNT        ?= 3000
 EVENT        ?=
 ARCH         ?=
@@ -30,7 +32,7 @@ TOOLS := $(VENV)/tools/bin
 # sam's build calls uv. Not exported as a whole: the environments' own python3 would hide $(PYTHON).
 SAM := PATH="$(TOOLS):$(VENV)/uv/bin:$$PATH" $(TOOLS)/sam
 export SAM_CLI_TELEMETRY := 0
-export PYTHONPATH := $(CURDIR)/localstack
+export PYTHONPATH := $(CURDIR)/localstack:$(CURDIR)/client
 export PORT SANDBOX_PORT CLOUD_PORT SANDBOX_URL ONCE
 
 .PHONY: help
@@ -89,6 +91,31 @@ $(ARCHITECTURES:%=build-%): build-%:
 		--build-dir .aws-sam/$* --parameter-overrides Architecture=$* >.aws-sam/$*.log 2>&1 \
 		|| { cat .aws-sam/$*.log; exit 1; }
 
+CARILLON := $(DEV)/python -m carillon_client.cli
+# Tells deployments apart; the functions of each get versions of their own.
+RELEASE  ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)-$(shell date -u +%Y%m%dT%H%M%SZ)
+
+.PHONY: setup deploy show key
+setup: $(VENV)/dev/.ready ## ask for what a deployment needs, check it and store it (STAGE=dev)
+	@$(CARILLON) setup $(call stage)
+
+deploy: $(VENV)/dev/.ready $(VENV)/tools/.ready ## build and deploy to your AWS account (STAGE=dev, staging or prod)
+	@$(CARILLON) stage check $(call stage)
+	@$(MAKE) -s --no-print-directory build ARCH=$(or $(ARCH),arm64)
+	@$(CARILLON) stage parameters $(call stage) | xargs \
+		env $(SAM) deploy --config-file $(CURDIR)/samconfig.toml --config-env $(STAGE) \
+		--template-file .aws-sam/$(or $(ARCH),arm64)/template.yaml \
+		--parameter-overrides Architecture=$(or $(ARCH),arm64) Release=$(RELEASE)
+	@$(CARILLON) stage show $(call stage)
+
+show: $(VENV)/dev/.ready ## show where a deployment answers, and how to send something (STAGE=dev)
+	@$(CARILLON) stage show $(call stage)
+
+key: $(VENV)/dev/.ready ## register an application there and print its token (STAGE=dev NAME=my-shop)
+	@$(CARILLON) stage key $(call stage) $(if $(NAME),--name $(NAME))
+
+stage = $(if $(STAGE),--stage $(STAGE),$(error say which: make $@ STAGE=dev))
+
 .PHONY: invoke
 invoke: $(VENV)/tools/.ready ## run one function in a container (FN=EmailFunction EVENT=events/email-batch.json)
 	@test -n "$(FN)" && test -n "$(EVENT)" || { echo "say which: make invoke FN=... EVENT=events/..."; exit 1; }
@@ -100,7 +127,7 @@ bench: environments ## measure throughput and latency on a stack of its own
 
 .PHONY: crash
 crash: environments ## kill workers in the middle of their work and count what arrived (COUNT=3000)
-	@PYTHONPATH=localstack:benchmarks $(DEV)/python -m bench.crash --count $(COUNT) --output docs/proof/crash.json
+	@PYTHONPATH=localstack:client:benchmarks $(DEV)/python -m bench.crash --count $(COUNT) --output docs/proof/crash.json
 
 # ---------------------------------------------------------------------------- check
 
@@ -118,12 +145,12 @@ coverage: environments ## run the tests that start nothing, and show what they l
 
 .PHONY: simulate
 simulate: $(VENV)/dev/.ready ## prove the delivery promise in SEEDS=200 simulated worlds (SEED=17 replays one)
-	@PYTHONPATH=.:layers/common:localstack:tests $(DEV)/python -m simulation \
+	@PYTHONPATH=.:layers/common:client:localstack:tests $(DEV)/python -m simulation \
 		$(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(OUTPUT),--output $(OUTPUT))
 
 .PHONY: mutants
 mutants: $(VENV)/dev/.ready ## break the promise in every way of tests/mutants, and want each noticed
-	@PYTHONPATH=.:layers/common:localstack:tests $(DEV)/python -m mutants $(if $(OUTPUT),--output $(OUTPUT))
+	@PYTHONPATH=.:layers/common:client:localstack:tests $(DEV)/python -m mutants $(if $(OUTPUT),--output $(OUTPUT))
 
 .PHONY: lint types check
 lint: $(VENV)/dev/.ready $(VENV)/tools/.ready ## ruff, import rules, cfn-lint and sam validate

@@ -2,15 +2,13 @@
 
 import json
 import secrets
-import subprocess
-import sys
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from carillon_client.stage import signing
 from offline import cloud
-from offline.environment import ROOT, tool_environment
 
 PREFIX = "/carillon/local"
 PROJECT = "carillon-local"
@@ -32,14 +30,8 @@ def put(endpoint: str, sandbox: str, smtp_port: int) -> str:
             ssm.put_parameter(
                 Name=f"{PREFIX}/{name}", Value=value, Type="SecureString", Overwrite=True
             )
-    make_signing_key(endpoint)
+        signing.rotate(ssm, PREFIX, grace=0, settle=0)
     return admin_token
-
-
-def make_signing_key(endpoint: str) -> None:
-    """Make the key of users' tokens with the command that does it on AWS."""
-    command = [sys.executable, str(ROOT / "infra/rotate_jwt_key.py"), "--prefix", PREFIX]
-    subprocess.run(command, env=tool_environment(endpoint), check=True, stdout=subprocess.DEVNULL)  # noqa: S603
 
 
 def twilio_account() -> dict[str, str]:

@@ -51,6 +51,14 @@ async def send_mail(request: web.Request) -> web.Response:
     return await answer(request, message, accepted, refuse, _objection(request, message, contents))
 
 
+@ROUTES.get("/v3/scopes")
+async def read_scopes(request: web.Request) -> web.Response:
+    """Tell what the key may do."""
+    if not request.headers.get("Authorization", "").startswith("Bearer SG."):
+        return refuse(UNAUTHORIZED)
+    return web.json_response({"scopes": ["mail.send"]})
+
+
 def refuse(fault: Fault) -> web.Response:
     """Put a fault as SendGrid does: a list of what is wrong with which field."""
     errors = [{"message": fault.message, "field": fault.code or None, "help": None}]

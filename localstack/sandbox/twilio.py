@@ -19,6 +19,7 @@ ROUTES = web.RouteTableDef()
 API: Final = "/2010-04-01"
 LONGEST_BODY: Final = 1600
 E_164: Final = re.compile(r"\+[1-9]\d{6,14}")
+NOBODY: Final = Fault(401, "20003", "Authenticate")
 GSM_7: Final = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -42,6 +43,22 @@ async def create_message(request: web.Request) -> web.Response:
     return await answer(request, message, accepted, refuse, _objection(request, message))
 
 
+@ROUTES.get(API + "/Accounts/{account}.json")
+async def read_account(request: web.Request) -> web.Response:
+    """Tell of the account, to whoever has credentials."""
+    if not _signed(request):
+        return refuse(NOBODY)
+    return _respond({"sid": request.match_info["account"], "status": "active"}, 200)
+
+
+@ROUTES.get("/v1/Services/{service}")
+async def read_service(request: web.Request) -> web.Response:
+    """Tell of a messaging service."""
+    if not _signed(request):
+        return refuse(NOBODY)
+    return _respond({"sid": request.match_info["service"]}, 200)
+
+
 def refuse(fault: Fault) -> web.Response:
     """Put a fault as Twilio does."""
     document = {
@@ -53,9 +70,13 @@ def refuse(fault: Fault) -> web.Response:
     return _respond(document, fault.status)
 
 
+def _signed(request: web.Request) -> bool:
+    return request.headers.get("Authorization", "").startswith("Basic ")
+
+
 def _objection(request: web.Request, message: Message) -> Fault | None:
-    if not request.headers.get("Authorization", "").startswith("Basic "):
-        return Fault(401, "20003", "Authenticate")
+    if not _signed(request):
+        return NOBODY
     if not message.to:
         return Fault(400, "21604", "A 'To' phone number is required.")
     if not E_164.fullmatch(message.to):

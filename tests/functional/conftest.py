@@ -24,7 +24,7 @@ from carillon.delivery import consumer
 from carillon.identity import APPLICATION
 from carillon.models import Channel, now
 from carillon.settings import settings
-from infra import rotate_jwt_key
+from carillon_client.stage import signing
 
 Json = dict[str, Any]
 ADMIN_TOKEN = "nk_admin_" + "a" * 43  # as in events/clients-register.json
@@ -145,7 +145,7 @@ def _make() -> Cloud:
         _subscribe(sns, sqs, topic, queues[channel.value], "Subscription", channel.value)
         _subscribe(sns, sqs, topic, urgent[channel.value], "UrgentSubscription", channel.value)
     ssm.put_parameter(Name="/carillon/test/admin-token", Value=ADMIN_TOKEN, Type="SecureString")
-    rotate_jwt_key.rotate(ssm, "/carillon/test", grace=0, settle=0)
+    signing.rotate(ssm, "/carillon/test", grace=0, settle=0)
     keys_of = {name: [k["AttributeName"] for k in t["KeySchema"]] for name, t in tables.items()}
     s3, exports = boto3.client("s3"), "exports"
     s3.create_bucket(Bucket=exports)

@@ -17,11 +17,11 @@ from carillon.identity import APPLICATION, Caller, Scope
 from carillon.models import now
 from carillon.settings import settings
 from carillon.tokens import Audience
+from carillon_client.stage import signing as keys
 from functions.api.auth import handler
 from functions.api.clients import handler as clients
 from functions.api.notifications import handler as notifications
 from functions.authorizer import handler as authorizer
-from infra import rotate_jwt_key
 
 Json = dict[str, Any]
 WHO = Caller("user:grace", "default", frozenset({Scope.SELF}), "grace")
@@ -235,10 +235,10 @@ def test_where_no_key_was_made_every_token_is_refused(forge, stage) -> None:
 
 
 def test_j2_a_rotation_leaves_what_was_signed_before_good(stage, cloud) -> None:
-    first = rotate_jwt_key.rotate(cloud.ssm, stage, grace=600, settle=0)
+    first = keys.rotate(cloud.ssm, stage, grace=600, settle=0)
     old, _ = tokens.access(WHO)
     forget_keys()
-    second = rotate_jwt_key.rotate(cloud.ssm, stage, grace=600, settle=0)
+    second = keys.rotate(cloud.ssm, stage, grace=600, settle=0)
     new, _ = tokens.access(WHO)
     kids = [jwt.get_unverified_header(token)["kid"] for token in (old, new)]
     assert kids == [first, second]
@@ -246,10 +246,10 @@ def test_j2_a_rotation_leaves_what_was_signed_before_good(stage, cloud) -> None:
 
 
 def test_a_key_beyond_its_grace_is_refused_a_s10(stage, cloud, monkeypatch) -> None:
-    rotate_jwt_key.rotate(cloud.ssm, stage, grace=0, settle=0)
+    keys.rotate(cloud.ssm, stage, grace=0, settle=0)
     old, _ = tokens.access(WHO)
     forget_keys()
-    rotate_jwt_key.rotate(cloud.ssm, stage, grace=60, settle=0)
+    keys.rotate(cloud.ssm, stage, grace=60, settle=0)
     forget_keys()
     assert tokens.authenticate(old) == WHO
     later = now() + timedelta(seconds=61)
@@ -258,19 +258,19 @@ def test_a_key_beyond_its_grace_is_refused_a_s10(stage, cloud, monkeypatch) -> N
 
 
 def test_a_key_that_was_stolen_is_good_for_nothing_at_once(stage, cloud) -> None:
-    rotate_jwt_key.rotate(cloud.ssm, stage, grace=0, settle=0)
+    keys.rotate(cloud.ssm, stage, grace=0, settle=0)
     old, _ = tokens.access(WHO)
     forget_keys()
-    rotate_jwt_key.rotate(cloud.ssm, stage, grace=0, settle=0)
+    keys.rotate(cloud.ssm, stage, grace=0, settle=0)
     forget_keys()
     assert tokens.authenticate(old) is None
 
 
 def test_a_new_key_is_known_to_who_has_read_the_keys_just_before(stage, cloud) -> None:
-    rotate_jwt_key.rotate(cloud.ssm, stage, grace=60, settle=0)
+    keys.rotate(cloud.ssm, stage, grace=60, settle=0)
     old, _ = tokens.access(WHO)
     assert tokens.authenticate(old) == WHO
-    rotate_jwt_key.rotate(cloud.ssm, stage, grace=60, settle=0)
+    keys.rotate(cloud.ssm, stage, grace=60, settle=0)
     tokens._private.cache_clear()  # the signer's minute is over, the verifier's is not
     new, _ = tokens.access(WHO)
     assert tokens.authenticate(new) == WHO
@@ -279,7 +279,7 @@ def test_a_new_key_is_known_to_who_has_read_the_keys_just_before(stage, cloud) -
 def test_j2_a_key_is_published_before_it_signs_and_forgotten_when_it_is_long_dead(
     stage, cloud, monkeypatch
 ) -> None:
-    rotate_jwt_key.rotate(cloud.ssm, stage, grace=0, settle=0)
+    keys.rotate(cloud.ssm, stage, grace=0, settle=0)
     slept: list[int] = []
 
     def settle(seconds: int) -> None:
@@ -288,16 +288,16 @@ def test_j2_a_key_is_published_before_it_signs_and_forgotten_when_it_is_long_dea
         assert len(kids) == 2
         assert _signing(cloud, stage) == kids[0]
 
-    monkeypatch.setattr(rotate_jwt_key.time, "sleep", settle)
-    new = rotate_jwt_key.rotate(cloud.ssm, stage, grace=-1, settle=60)
+    monkeypatch.setattr(keys.time, "sleep", settle)
+    new = keys.rotate(cloud.ssm, stage, grace=-1, settle=60)
     assert slept == [60]
     assert _signing(cloud, stage) == new
-    newest = rotate_jwt_key.rotate(cloud.ssm, stage, grace=5, settle=60)
+    newest = keys.rotate(cloud.ssm, stage, grace=5, settle=60)
     assert [key["kid"] for key in _published(cloud, stage)] == [new, newest]
 
 
 def test_j2_only_the_private_half_is_kept_secret(stage, cloud) -> None:
-    rotate_jwt_key.rotate(cloud.ssm, stage, grace=0, settle=0)
+    keys.rotate(cloud.ssm, stage, grace=0, settle=0)
     kinds = {
         name: cloud.ssm.get_parameter(Name=f"{stage}/jwt/{name}")["Parameter"]["Type"]
         for name in ("private", "public")

@@ -9,6 +9,8 @@ from carillon_client.cli import (
     history,
     inbox,
     notifications,
+    setup,
+    stage,
     switch,
     templates,
     users,
@@ -33,6 +35,8 @@ notifications.add_to(app)
 history.add_to(app)
 figures.add_to(app)
 command(app)(access.login)
+app.command()(setup.setup)
+app.add_typer(stage.group, name="stage", help="A deployment in an AWS account of yours.")
 app.add_typer(templates.group, name="template", help="Templates, on the service and as files.")
 app.add_typer(inbox.group, name="inbox", help="A user's in-app notifications.")
 app.add_typer(users.group, name="user", help="Users: whom notifications are for.")

@@ -1,7 +1,7 @@
 """JWTs: signed for a short time, verified without asking a table.
 
 EdDSA over Ed25519 and nothing else (docs/adr/0007-user-tokens.md). The keys are two parameters
-under SECRETS_PREFIX, written by infra/rotate_jwt_key.py: ``jwt/private`` is ``{kid, pem}``,
+under SECRETS_PREFIX, written by `carillon stage`: ``jwt/private`` is ``{kid, pem}``,
 ``jwt/public`` is ``{keys: [{kid, pem, not_after}]}`` with ``not_after`` in epoch seconds or null.
 Only the authorizer and the auth function call this module: they alone ship PyJWT.
 """

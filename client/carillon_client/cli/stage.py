@@ -1,0 +1,95 @@
+"""``carillon stage``: a deployment in an AWS account of yours."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from carillon_client.cli import setup
+from carillon_client.client import Carillon
+from carillon_client.stage import deployed
+from carillon_client.stage.store import ADMIN_TOKEN
+
+group = typer.Typer(no_args_is_help=True)
+
+DEFAULT = Path("samconfig.toml")
+SETTLE_SECONDS = 60
+GRACE_SECONDS = 30 * 86_400 + SETTLE_SECONDS
+
+
+@group.command()
+def check(stage: setup.Stage, samconfig: setup.Samconfig = DEFAULT) -> None:
+    """Show what the stage has and what it needs, asking AWS and the providers."""
+    with setup.exit_codes():
+        setup.report(setup.place(stage, samconfig, None))
+
+
+@group.command()
+def parameters(stage: setup.Stage, samconfig: setup.Samconfig = DEFAULT) -> None:
+    """Print the template's parameters as samconfig.toml has them, quoted for a shell."""
+    with setup.exit_codes():
+        told = setup.place(stage, samconfig, None).environment.parameters
+        print(shlex.join(f"{name}={value}" for name, value in told.items()))  # noqa: T201 - as above
+
+
+@group.command()
+def show(stage: setup.Stage, samconfig: setup.Samconfig = DEFAULT) -> None:
+    """Show where the stage answers, and how to send the first notification."""
+    with setup.exit_codes():
+        at = setup.place(stage, samconfig, None, Console(highlight=False))
+        told = at.environment.parameters.get("SenderEmail", "you@example.com")
+        at.out.print(_first_steps(_url(at), stage, told), soft_wrap=True, markup=False)
+
+
+@group.command()
+def key(
+    stage: setup.Stage,
+    name: Annotated[str, typer.Option(help="The application's name.")] = "first-steps",
+    samconfig: setup.Samconfig = DEFAULT,
+) -> None:
+    """Register an application with the administrator's token and print its own, alone."""
+    with setup.exit_codes():
+        at = setup.place(stage, samconfig, None)
+        with Carillon(_url(at), at.store.read(ADMIN_TOKEN)) as client:
+            print(client.register_client(name).api_token)  # noqa: T201 - what a shell takes
+
+
+@group.command("rotate-signing-key")
+def rotate_signing_key(
+    stage: setup.Stage,
+    grace: Annotated[
+        int, typer.Option(help="Seconds that the old key's tokens stay good; 0 if it was stolen.")
+    ] = GRACE_SECONDS,
+    settle: Annotated[
+        int, typer.Option(help="Seconds between publishing the new key and signing with it.")
+    ] = SETTLE_SECONDS,
+    samconfig: setup.Samconfig = DEFAULT,
+) -> None:
+    """Replace the key that signs users' tokens, while those of the old one stay good."""
+    from carillon_client.stage import signing  # noqa: PLC0415 - an extra
+
+    with setup.exit_codes():
+        store = setup.place(stage, samconfig, None).store
+        made = signing.rotate(store.ssm, store.prefix, grace=grace, settle=settle)
+        print(f"tokens are signed with {made} from now on")  # noqa: T201 - as it stands
+
+
+def _url(at: setup.Place) -> str:
+    return deployed.url(at.session.client("cloudformation"), at.environment.stack)
+
+
+def _first_steps(url: str, stage: str, address: str) -> str:
+    told = {"channels": ["email"], "to": {"email": address}, "title": "Hello", "message": "Works."}
+    body = json.dumps(told)
+    return f"""\
+{stage} answers at {url}/api/v1
+
+Send the first notification:
+
+  TOKEN=$(make -s key STAGE={stage})
+  curl -sS {url}/api/v1/notifications \\
+    -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
+    -H 'Idempotency-Key: first-steps' -d '{body}'"""
