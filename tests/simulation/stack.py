@@ -121,6 +121,7 @@ class Stack:
             return PSEUDO[name]
         if name in self.values:
             return self.values[name]
+        name = name.removesuffix(".Alias")  # SAM's word for the version that callers reach
         kind = self.template["Resources"][name]["Type"]
         if kind == "AWS::SQS::Queue":
             return queue_url(self.prefix + name)
@@ -131,7 +132,9 @@ class Stack:
     def _getatt(self, told: str | list[str]) -> Any:
         name, _, attribute = (told if isinstance(told, str) else ".".join(told)).partition(".")
         if attribute.startswith("Outputs."):
-            stack = self.nested[name]
+            stack = self.nested.get(name)
+            if stack is None:
+                return f"{name}.{attribute}"  # of a stack that carries no message
             return stack.resolve(stack.template["Outputs"][attribute[8:]]["Value"])
         kind = self.template["Resources"][name]["Type"]
         if attribute == "QueueName":
