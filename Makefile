@@ -132,7 +132,7 @@ crash: environments ## kill workers in the middle of their work and count what a
 # ---------------------------------------------------------------------------- check
 
 .PHONY: test test-unit coverage
-test: test-unit environments ## run every test, the end-to-end run included
+test: test-unit environments $(VENV)/aws/.ready ## run every test, the end-to-end run included
 	@$(DEV)/python -m pytest tests/e2e
 
 # Two at a time: each test file has a mocked cloud to itself.
@@ -190,7 +190,7 @@ WITHOUT_functions/channels/push := google-api-core google-cloud-core google-clou
 
 .PHONY: lock
 lock: $(VENV)/uv/.ready ## resolve every requirements file anew (UPGRADE=--upgrade to move versions)
-	@for set in uv tools cloud dev; do \
+	@for set in uv tools cloud dev aws; do \
 		echo "locking requirements/$$set.txt"; \
 		$(COMPILE) requirements/$$set.in -o requirements/$$set.txt \
 			$(addprefix --no-emit-package ,$(WITHOUT_functions/api/docs)) || exit 1; done

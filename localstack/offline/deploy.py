@@ -76,6 +76,8 @@ def parameters(api: str, sandbox: str) -> dict[str, str]:
         "FcmBaseUrl": sandbox,
         "OpenRegistration": "true",
         "ComputedAlarms": "false",
+        "SavedQueries": "false",
+        "Tracing": "PassThrough",
         # The embedded cloud has a limit of its own, and takes no parameter for it.
         "BulkConcurrency": "0",
         # One laptop is one caller: it polls, and is measured, as fast as it can.

@@ -29,6 +29,7 @@ from carillon.rendering import Content
 from carillon.settings import settings
 from carillon.suppressions import deactivate
 from carillon.templates import content_for
+from carillon.tracing import traced
 
 T = TypeVar("T")
 
@@ -129,7 +130,10 @@ def _consume(worker: _Worker, record: Record) -> bool:
 
 def _process(worker: _Worker, record: Record) -> bool:
     try:
-        _deliver_all(worker, messages.read(record["body"]), _receives(record))
+        message = messages.read(record["body"])
+        told = {"correlation_id": message.correlation_id, "channel": worker.channel.value}
+        with traced("delivery", notification_id=message.notification_id, **told):
+            _deliver_all(worker, message, _receives(record))
     except PoisonMessageError as poison:
         _park(record, str(poison))
     except NotNowError as later:

@@ -26,6 +26,7 @@ from carillon.log import logger, trace
 from carillon.models import Answer, Meta, PageMeta
 from carillon.problems import PROBLEM, invalid_request, problem_document
 from carillon.settings import settings
+from carillon.tracing import traced
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -74,11 +75,12 @@ def handler(
     def lambda_handler(event: Json, context: Any) -> Json:
         began = time.perf_counter()
         logger().set_correlation_id(_correlation_id(event))
-        answer = (
-            _answer(app, event, context)
-            if passes_on
-            else _limited(event, lambda: _answer(app, event, context))
-        )
+        with traced("request", correlation_id=_correlation_id(event)):
+            answer = (
+                _answer(app, event, context)
+                if passes_on
+                else _limited(event, lambda: _answer(app, event, context))
+            )
         answer["multiValueHeaders"]["X-Correlation-ID"] = [_correlation_id(event)]
         _account(event, answer["statusCode"], time.perf_counter() - began)
         # What answers 5xx may do so for want of the very store.

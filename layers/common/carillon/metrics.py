@@ -29,6 +29,8 @@ PAUSE_SECONDS = 60.0
 """How long the table is left alone after it failed."""
 BUCKETS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500)
 """Upper bounds in milliseconds."""
+ANSWER_MS = 100
+"""What accepting a notification may take: one of BUCKETS."""
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 HELP = {
     "api_requests_total": "Requests answered.",
@@ -85,7 +87,8 @@ def observe(name: str, seconds: float, **labels: str) -> None:
 
 
 def accepted_within(seconds: float) -> None:
-    """Add what accepting a notification took to the period that it falls in."""
+    """Add what accepting a notification took to the period that it falls in, and judge it."""
+    sample("answers_in_time", float(seconds * 1000 <= ANSWER_MS))
     kept = _tally().for_periods.setdefault(Period.start(now()), {})
     kept[_bucket(seconds)] = kept.get(_bucket(seconds), 0) + 1
 

@@ -11,12 +11,11 @@ from typing import Literal
 from pydantic import BaseModel
 
 from carillon.counters import COARSE, FINE, Period, percentile, periods
-from carillon.metrics import BUCKETS
+from carillon.metrics import ANSWER_MS, BUCKETS
 from carillon.models import timestamp
 
 SUCCESS = 0.995
 """The share of deliveries that arrive, of those that end as sent, delivered or missed."""
-ANSWER_MS = 100
 ANSWERED = 0.99
 """The share of accepted notifications that are answered within ANSWER_MS: its p99."""
 PER_MINUTE = 1000

@@ -90,4 +90,14 @@ def settings() -> Settings:
     return from_environment(os.environ)
 
 
+def trace_header() -> str:
+    """Return the trace this invocation is part of; Lambda tells it anew each time."""
+    return os.environ.get("_X_AMZN_TRACE_ID", "")
+
+
+def trace_daemon() -> str:
+    """Return where Lambda's X-Ray daemon listens, as host:port; empty where there is none."""
+    return os.environ.get("AWS_XRAY_DAEMON_ADDRESS", "")
+
+
 _DEFAULTS = {name: getattr(Settings(), name) for name in Settings.__slots__}
