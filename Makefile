@@ -16,6 +16,7 @@ NAME         ?=
 COUNT        ?= 3000
 EVENT        ?=
 ARCH         ?=
+ENGINE       ?=
 
 SHELL := /bin/sh
 ifneq ($(words $(CURDIR)),1)
@@ -33,7 +34,7 @@ TOOLS := $(VENV)/tools/bin
 SAM := PATH="$(TOOLS):$(VENV)/uv/bin:$$PATH" $(TOOLS)/sam
 export SAM_CLI_TELEMETRY := 0
 export PYTHONPATH := $(CURDIR)/localstack:$(CURDIR)/client
-export PORT SANDBOX_PORT CLOUD_PORT SANDBOX_URL ONCE
+export PORT SANDBOX_PORT CLOUD_PORT SANDBOX_URL ONCE ENGINE
 
 .PHONY: help
 help: ## list these targets
@@ -116,10 +117,21 @@ key: $(VENV)/dev/.ready ## register an application there and print its token (ST
 
 stage = $(if $(STAGE),--stage $(STAGE),$(error say which: make $@ STAGE=dev))
 
-.PHONY: invoke
-invoke: $(VENV)/tools/.ready ## run one function in a container (FN=EmailFunction EVENT=events/email-batch.json)
+# What Lambda's image has, in Lambda's Python.
+$(VENV)/lambda/.ready: requirements/lambda.txt $(VENV)/uv/.ready
+	@test -n "$(LAMBDA_PYTHON)" || { echo "without a container engine this needs python$(LAMBDA_VERSION):" \
+		"none was found; LAMBDA_PYTHON=... names one"; exit 1; }
+	@echo "installing .venv/lambda"
+	@$(UV) venv -q --clear --python "$(LAMBDA_PYTHON)" $(VENV)/lambda
+	@$(UV) pip sync -q --require-hashes --python $(VENV)/lambda/bin/python $<
+	@touch $@
+
+.PHONY: runtime invoke
+runtime: $(VENV)/lambda/.ready
+invoke: environments ## run a built function as Lambda does (FN=EmailFunction EVENT=events/email-batch.json, ENGINE=docker or none)
 	@test -n "$(FN)" && test -n "$(EVENT)" || { echo "say which: make invoke FN=... EVENT=events/..."; exit 1; }
-	@$(SAM) local invoke $(FN) --event $(EVENT)
+	@test -z "$(LAMBDA_PYTHON)" || $(MAKE) -s --no-print-directory $(VENV)/lambda/.ready
+	@$(DEV)/python -m offline.invoke $(FN) $(EVENT)
 
 .PHONY: bench
 bench: environments ## measure throughput and latency on a stack of its own
@@ -194,6 +206,8 @@ lock: $(VENV)/uv/.ready ## resolve every requirements file anew (UPGRADE=--upgra
 		echo "locking requirements/$$set.txt"; \
 		$(COMPILE) requirements/$$set.in -o requirements/$$set.txt \
 			$(addprefix --no-emit-package ,$(WITHOUT_functions/api/docs)) || exit 1; done
+	@echo "locking requirements/lambda.txt"
+	@$(COMPILE) requirements/lambda.in -c requirements/dev.txt -o requirements/lambda.txt
 	@$(MAKE) -s --no-print-directory $(SHIPPED:%=lock-%)
 
 .PHONY: $(SHIPPED:%=lock-%)

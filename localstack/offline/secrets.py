@@ -15,9 +15,13 @@ PROJECT = "carillon-local"
 _KEY_BITS = 2048
 
 
-def put(endpoint: str, sandbox: str, smtp_port: int) -> str:
-    """Store every secret as a SecureString and return the admin token."""
-    admin_token = f"nk_admin_{secrets.token_urlsafe(32)}"
+def admin_token() -> str:
+    """Return a new token of the administrator."""
+    return f"nk_admin_{secrets.token_urlsafe(32)}"
+
+
+def put(endpoint: str, sandbox: str, smtp_port: int, admin_token: str) -> None:
+    """Store every secret as a SecureString."""
     values = {
         "admin-token": admin_token,
         "twilio": json.dumps(twilio_account()),
@@ -31,7 +35,6 @@ def put(endpoint: str, sandbox: str, smtp_port: int) -> str:
                 Name=f"{PREFIX}/{name}", Value=value, Type="SecureString", Overwrite=True
             )
         signing.rotate(ssm, PREFIX, grace=0, settle=0)
-    return admin_token
 
 
 def twilio_account() -> dict[str, str]:

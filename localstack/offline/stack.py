@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from offline import build, cloud, deploy, gateway, providers, secrets, warm, workspace
+from offline import build, cloud, deploy, gateway, providers, samples, secrets, warm, workspace
 from offline.children import Children
 from offline.environment import cloud_environment
 from offline.fetch import await_health
@@ -62,6 +62,7 @@ def running(  # noqa: PLR0913 - each has a default, and a caller names it
     steps: Steps | None = None,
     variables: Mapping[str, str] | None = None,
     parameters: Mapping[str, str] | None = None,
+    with_samples: bool = False,
 ) -> Iterator[Stack]:
     """Run a stack for as long as the block takes, and leave no process behind.
 
@@ -72,6 +73,7 @@ def running(  # noqa: PLR0913 - each has a default, and a caller names it
         steps: Where to show what is going on.
         variables: More environment for the cloud; its functions inherit it.
         parameters: Other values for the template's parameters.
+        with_samples: Whether all that the sample events speak of is to be there, tokens included.
     """
     ports = ports or free_ports()
     steps = steps or Steps()
@@ -96,7 +98,8 @@ def running(  # noqa: PLR0913 - each has a default, and a caller names it
                         providers.await_ready(stand_in, sandbox)
                     cloud.await_ready(engine, endpoint)
                 with steps.step("store the secrets"):
-                    admin_token = secrets.put(endpoint, sandbox, providers.smtp_port(sandbox))
+                    admin_token = samples.ADMIN_TOKEN if with_samples else secrets.admin_token()
+                    secrets.put(endpoint, sandbox, providers.smtp_port(sandbox), admin_token)
                 built.finish(children)
                 building.done()
                 with steps.step("sam deploy"):
@@ -109,7 +112,11 @@ def running(  # noqa: PLR0913 - each has a default, and a caller names it
                 await_health(front, f"{api}/health")
             with steps.step("start the functions"):
                 warm.workers(endpoint)
-            yield Stack(api, sandbox, endpoint, admin_token, not sandbox_url, children)
+            stack = Stack(api, sandbox, endpoint, admin_token, not sandbox_url, children)
+            if with_samples:
+                with steps.step("put the samples"):
+                    samples.put(stack)
+            yield stack
 
 
 def announce(stack: Stack, state: Path = STATE) -> Path:

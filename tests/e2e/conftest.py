@@ -52,3 +52,14 @@ def built() -> Path:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return ROOT / ".aws-sam"
+
+
+@pytest.fixture(scope="session")
+def runtime() -> None:
+    """AWS's runtime client in Lambda's Python, installed."""
+    done = subprocess.run(
+        ["make", "-s", "runtime"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if "none was found" in done.stdout:
+        pytest.skip("NO FUNCTION RAN AS ON LAMBDA: there is no python3.13 here")
+    assert done.returncode == 0, done.stdout + done.stderr
