@@ -404,7 +404,7 @@ def here(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
     monkeypatch.setattr(relay, "invoke", invoke)
     functions = resources("AWS::Serverless::Function")
     for variable, told in functions["SeedsFunction"]["Environment"]["Variables"].items():
-        folder = functions[told["Ref"]]["CodeUri"]
+        folder = functions[told["Ref"].removesuffix(".Alias")]["CodeUri"]
         monkeypatch.setenv(variable, f"{folder.replace('/', '.')}.handler")
     settings.cache_clear()
 
