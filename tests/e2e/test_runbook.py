@@ -54,6 +54,7 @@ def test_h13_every_command_of_the_runbook_was_typed(
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(steps)],
         cwd=tmp_path,
+        input="y\n" * 9,  # to what is asked of letters that other tests left
         env=_environment(stack, operator, tmp_path),
         capture_output=True,
         text=True,
