@@ -313,6 +313,25 @@ class DeliveryReport(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Audited(Model):
+    """A call that changed something, or was refused; ``subject`` are its path's parameters.
+
+    An address is told by its hash. ``status`` is None where the call's end was never seen.
+    """
+
+    at: datetime
+    actor: str
+    scope: str
+    method: str
+    route: str
+    subject: dict[str, str]
+    correlation_id: str
+    source: str | None = None
+    status: int | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Objective(Model):
     """A share of good events that is aimed at, and what there was.
 

@@ -17,6 +17,7 @@ from carillon_client.calls import (
     repeated,
 )
 from carillon_client.models import (
+    Audited,
     DeadLetter,
     DeadLetterGroups,
     DeadLetterJob,
@@ -174,6 +175,30 @@ def _slo() -> Call[Objectives]:
     return Call("GET", "/ops/slo", one(Objectives))
 
 
+def _audit(  # noqa: PLR0913 - what can be asked for
+    *,
+    actor: str | None = None,
+    route: str | None = None,
+    subject: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int | None = None,
+) -> Call[Slice[Audited]]:
+    """Iterate over who did what, newest first; ``limit`` is a page's size. Takes ``admin``.
+
+    ``route`` is as the API describes it, ``subject`` any of its parameters.
+    """
+    query = given(
+        actor=actor,
+        route=route,
+        subject=subject,
+        since=instant(since),
+        until=instant(until),
+        limit=limit,
+    )
+    return Call("GET", "/ops/audit", page(Audited), query=query)
+
+
 def _filter(letters: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: instant(value) if isinstance(value, datetime) else value
@@ -199,3 +224,4 @@ class Operators:
     suppress = Operation(_suppress)
     unsuppress = Operation(_unsuppress)
     slo = Operation(_slo)
+    audit = Listing(_audit)

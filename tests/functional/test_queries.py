@@ -75,6 +75,7 @@ def everything(send, prepared, deliver, ask, logged, monkeypatch) -> list[Json]:
         breaker.way("ses").succeeded()
     put = ask("PUT", "/api/v1/ops/switches/channel:sms", {"reason": "x"}, caller=ADMIN_CALLER)
     assert put.status == 200
+    assert ask("DELETE", "/api/v1/ops/switches/channel:sms").status == 403
     return logged()
 
 

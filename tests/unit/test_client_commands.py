@@ -420,3 +420,35 @@ def test_g19_slo_of_nothing_makes_no_figures_up(run, service) -> None:
     service.says("GET /ops/slo", {"at": AT, "windows": [window]})
     shown = lines(run("slo", COLUMNS="100"))
     assert " ".join(shown[1].split()) == "1h deliveries that arrive 99.5 % - 0 - - -"
+
+
+CALL = {
+    "at": AT,
+    "actor": "admin",
+    "scope": "ops",
+    "method": "PUT",
+    "route": "/api/v1/ops/switches/{scope}",
+    "subject": {"scope": "channel:sms"},
+    "source": "192.0.2.10",
+    "correlation_id": "cor-1",
+    "status": 200,
+    "code": None,
+}
+
+
+def test_j7_audit_shows_who_did_what(run, service) -> None:
+    refused = CALL | {"actor": "shop", "status": 403, "code": "forbidden"}
+    service.says("GET /ops/audit", [CALL, refused, CALL | {"status": None}])
+    shown = lines(run("audit", "--actor", "admin", "--limit", "3", COLUMNS="120"))
+    assert [" ".join(line.split()) for line in shown] == [
+        "at (UTC) by from did to outcome",
+        f"{CREATED} admin 192.0.2.10 PUT /ops/switches/{{scope}} channel:sms 200",
+        f"{CREATED} shop 192.0.2.10 PUT /ops/switches/{{scope}} channel:sms 403 forbidden",
+        f"{CREATED} admin 192.0.2.10 PUT /ops/switches/{{scope}} channel:sms never seen",
+    ]
+    assert dict(service.requests[0].url.params) == {"actor": "admin", "limit": "3"}
+
+
+def test_audit_of_nothing_says_so(run, service) -> None:
+    service.says("GET /ops/audit", [])
+    assert lines(run("audit", "--subject", "+14155552671")) == ["None was found."]

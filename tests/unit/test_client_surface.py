@@ -33,6 +33,7 @@ WITHOUT_METHOD = {
 # A value for each parameter a method has, by its name.
 SAMPLES: dict[str, Any] = {
     "address": "ada@example.com",
+    "actor": "admin",
     "archived": True,
     "as_of": datetime(2026, 1, 1, tzinfo=UTC),
     "attributes": {"plan": "gold"},
@@ -83,11 +84,13 @@ SAMPLES: dict[str, Any] = {
     "read": False,
     "reason": "Sold out",
     "refresh": "r.e.f",
+    "route": "/api/v1/ops/switches/{scope}",
     "scope": "channel:sms",
     "scopes": ["send", "read"],
     "service_name": "shop",
     "since": datetime(2026, 1, 1, tzinfo=UTC),
     "status": "delivered",
+    "subject": "channel:sms",
     "target": "sms",
     "template": "hello",
     "template_code": "hello",

@@ -4,6 +4,7 @@ import typer
 
 from carillon_client.cli import (
     access,
+    audit,
     dlq,
     figures,
     history,
@@ -34,6 +35,7 @@ app = typer.Typer(
 notifications.add_to(app)
 history.add_to(app)
 figures.add_to(app)
+audit.add_to(app)
 command(app)(access.login)
 app.command()(setup.setup)
 app.add_typer(stage.group, name="stage", help="A deployment in an AWS account of yours.")

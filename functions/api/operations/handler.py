@@ -5,7 +5,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 
-from carillon import clearing, http, objectives, switches, triage
+from carillon import audit, clearing, http, objectives, switches, triage
 from carillon.identity import Scope
 from carillon.models import Answer, ChannelName, Moment, Name, Page, now
 from carillon.switches import SwitchOut, SwitchRequest
@@ -29,6 +29,8 @@ OfNotification = Annotated[NotificationId | None, Query()]
 Since = Annotated[Moment | None, Query()]
 Until = Annotated[Moment | None, Query()]
 SwitchScope = Annotated[str, Path(max_length=128)]
+
+AuditText = Annotated[str | None, Query(max_length=256)]
 
 READ_REFUSALS = (400, 401, 403, 503)
 WRITE_REFUSALS = (400, 401, 403, 409, 413, 415, 422, 503)
@@ -221,6 +223,32 @@ def read_objectives() -> Response[Answer[objectives.ObjectivesOut]]:
     """
     http.caller(app, Scope.OPS)
     return http.answer(app, objectives.standing(now()), "Objectives measured")
+
+
+@app.get(
+    "/api/v1/ops/audit",
+    summary="Who did what",
+    tags=["Operations"],
+    responses=http.responses(Page[audit.AuditOut], *READ_REFUSALS),
+)
+def read_audit(  # noqa: PLR0913, PLR0917 - one for each query parameter
+    actor: AuditText = None,
+    route: AuditText = None,
+    subject: AuditText = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+) -> Response[Page[audit.AuditOut]]:
+    """Return a page of the calls that changed something, or were refused, newest first.
+
+    ``subject`` is any parameter of the path: a template's code, a user's id, an address. A page may
+    be short and still lead on: one request looks at no more than 500 calls.
+    """
+    caller = http.caller(app, Scope.ADMIN)
+    wanted = audit.Wanted(actor, route, subject, since, until)
+    found, following = audit.page(caller.tenant, wanted, limit, cursor)
+    return http.page(app, found, "Calls found", limit=limit, cursor=following)
 
 
 lambda_handler = http.handler(app)

@@ -17,7 +17,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from carillon import idempotency, limits, metrics, openapi
+from carillon import audit, idempotency, limits, metrics, openapi
 from carillon.bodies import check_content_type, read_body
 from carillon.errors import Fault, NotModified, Problem, not_found
 from carillon.idempotency import Keys
@@ -41,6 +41,8 @@ _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ETAG = re.compile(r'"\d{1,18}"')
 _BODY_KEY = "_canonical"
 _ONCE_KEY = "_once"
+_AUDIT_KEY = "_audit"
+_REFUSED = 400
 _SERVER_ERROR = 500
 ACCEPTED = ("POST", "/api/v1/notifications", 202)
 """The answer that has a target (carillon/objectives.py)."""
@@ -99,8 +101,17 @@ def _answer(app: APIGatewayRestResolver, event: Json, context: Any) -> Json:
     answer = app.resolve(event, context)
     if _ONCE_KEY in event:
         idempotency.finish(event[_ONCE_KEY], answer)
+    if _AUDIT_KEY in event:
+        audit.end(event[_AUDIT_KEY], answer["statusCode"], _code(answer))
     answer["body"] = answer.get("body") or ""  # AWS takes a null, the embedded cloud does not
     return answer
+
+
+def _code(answer: Json) -> str | None:
+    """Return the code of a refusal."""
+    if answer["statusCode"] < _REFUSED:
+        return None
+    return str(json.loads(answer.get("body") or "{}").get("code"))
 
 
 def _limited(event: Json, respond: Callable[[], Json]) -> Json:
@@ -142,7 +153,7 @@ def caller(app: APIGatewayRestResolver, scope: Scope) -> Caller:
     who = _authorized(app.current_event.raw_event)
     if who is None:
         raise _unauthorized()
-    return _admitted(app, _with_scope(who, scope))
+    return _admitted(app, _with_scope(app, who, scope))
 
 
 def caller_for(app: APIGatewayRestResolver, user_id: str) -> Caller:
@@ -154,7 +165,7 @@ def caller_for(app: APIGatewayRestResolver, user_id: str) -> Caller:
     if who is None:
         raise _unauthorized()
     if Scope.SELF not in who.scopes:
-        return _admitted(app, _with_scope(who, Scope.USERS), user_id)
+        return _admitted(app, _with_scope(app, who, Scope.USERS), user_id)
     if who.user_id != user_id:
         raise not_found("user", "path:user_id")
     return _admitted(app, who, user_id)
@@ -167,8 +178,8 @@ def registrar(app: APIGatewayRestResolver, scope: Scope) -> Caller:
     """
     given = app.current_event.headers.get("authorization")
     if not given and settings().open_registration == "true":
-        return Caller("anonymous", "default", frozenset({scope}))
-    return _admitted(app, _with_scope(bearer(app), scope))
+        return _with_scope(app, Caller("anonymous", "default", frozenset({scope})), scope)
+    return _admitted(app, _with_scope(app, bearer(app), scope))
 
 
 def bearer(app: APIGatewayRestResolver) -> Caller:
@@ -208,7 +219,14 @@ def _unauthorized() -> Problem:
     return Problem(401, "unauthorized", text, faults=[fault])
 
 
-def _with_scope(who: Caller, scope: Scope) -> Caller:
+def _with_scope(app: APIGatewayRestResolver, who: Caller, scope: Scope) -> Caller:
+    """Return a caller who has the scope, once the audit trail has what is to be done."""
+    event = app.current_event.raw_event
+    if audit.concerns(event["httpMethod"], event.get("resource") or "", scope):
+        known = event.get(_AUDIT_KEY)
+        event[_AUDIT_KEY] = known or audit.entry_of(who, scope, event, _correlation_id(event))
+        if known is None and scope in who.scopes:
+            audit.begin(event[_AUDIT_KEY])
     if scope not in who.scopes:
         text = f"This takes a token with the scope {scope}"
         raise Problem(403, "forbidden", text, faults=[Fault("header:Authorization", text)])

@@ -29,6 +29,7 @@ class Settings:
     inbox_table: str = ""
     counters_table: str = ""
     idempotency_table: str = ""
+    audit_table: str = ""
     accounts_table: str = ""
     topic_arn: str = ""
     jobs_queue_url: str = ""
@@ -60,6 +61,7 @@ class Settings:
     open_registration: str = ""
     idempotency_ttl_seconds: int = 604_800
     retention_days: int = 90
+    audit_retention_days: int = 365
     max_retries: int = 3
     rate_limit_per_minute: int = 100
     access_token_seconds: int = 900
