@@ -13,6 +13,7 @@ OUTPUT       ?=
 FN           ?=
 STAGE        ?=
 NAME         ?=
+YES          ?=
 COUNT        ?= 3000
 EVENT        ?=
 ARCH         ?=
@@ -96,7 +97,7 @@ CARILLON := $(DEV)/python -m carillon_client.cli
 # Tells deployments apart; the functions of each get versions of their own.
 RELEASE  ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)-$(shell date -u +%Y%m%dT%H%M%SZ)
 
-.PHONY: setup deploy show key
+.PHONY: setup deploy show url key remove
 setup: $(VENV)/dev/.ready ## ask for what a deployment needs, check it and store it (STAGE=dev)
 	@$(CARILLON) setup $(call stage)
 
@@ -109,11 +110,14 @@ deploy: $(VENV)/dev/.ready $(VENV)/tools/.ready ## build and deploy to your AWS 
 		--parameter-overrides Architecture=$(or $(ARCH),arm64) Release=$(RELEASE)
 	@$(CARILLON) stage show $(call stage)
 
-show: $(VENV)/dev/.ready ## show where a deployment answers, and how to send something (STAGE=dev)
-	@$(CARILLON) stage show $(call stage)
+show url: $(VENV)/dev/.ready ## show where a deployment answers, and how to send something (STAGE=dev)
+	@$(CARILLON) stage $@ $(call stage)
 
-key: $(VENV)/dev/.ready ## register an application there and print its token (STAGE=dev NAME=my-shop)
+key: $(VENV)/dev/.ready ## print a new token of an application there (STAGE=dev NAME=my-shop)
 	@$(CARILLON) stage key $(call stage) $(if $(NAME),--name $(NAME))
+
+remove: $(VENV)/dev/.ready ## delete a deployment with all that it holds (STAGE=dev)
+	@$(CARILLON) stage remove $(call stage) $(if $(filter-out 0,$(YES)),--yes)
 
 stage = $(if $(STAGE),--stage $(STAGE),$(error say which: make $@ STAGE=dev))
 

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from carillon_client.cli import setup
 from carillon_client.client import Carillon
-from carillon_client.stage import deployed
+from carillon_client.errors import CarillonError
+from carillon_client.stage import deployed, sender
 from carillon_client.stage.store import ADMIN_TOKEN
 
 group = typer.Typer(no_args_is_help=True)
@@ -32,7 +33,7 @@ def parameters(stage: setup.Stage, samconfig: setup.Samconfig = DEFAULT) -> None
     """Print the template's parameters as samconfig.toml has them, quoted for a shell."""
     with setup.exit_codes():
         told = setup.place(stage, samconfig, None).environment.parameters
-        print(shlex.join(f"{name}={value}" for name, value in told.items()))  # noqa: T201 - as above
+        print(shlex.join(f"{name}={value}" for name, value in told.items()))  # noqa: T201 - what a shell takes
 
 
 @group.command()
@@ -45,16 +46,38 @@ def show(stage: setup.Stage, samconfig: setup.Samconfig = DEFAULT) -> None:
 
 
 @group.command()
+def url(stage: setup.Stage, samconfig: setup.Samconfig = DEFAULT) -> None:
+    """Print the address that the stage answers at, alone."""
+    with setup.exit_codes():
+        print(_url(setup.place(stage, samconfig, None)))  # noqa: T201 - what a shell takes
+
+
+@group.command("production-access")
+def production_access(
+    stage: setup.Stage,
+    website: Annotated[str, typer.Option(help="What your recipients know you by.")],
+    samconfig: setup.Samconfig = DEFAULT,
+) -> None:
+    """Ask AWS to let SES send to anybody; it answers by mail, mostly within a day."""
+    with setup.exit_codes():
+        ses = setup.place(stage, samconfig, None).ses
+        sender.ask_for_production(ses, website)
+        print("asked; carillon stage check tells when it was granted")  # noqa: T201 - as above
+
+
+@group.command()
 def key(
     stage: setup.Stage,
     name: Annotated[str, typer.Option(help="The application's name.")] = "first-steps",
     samconfig: setup.Samconfig = DEFAULT,
 ) -> None:
-    """Register an application with the administrator's token and print its own, alone."""
+    """Print a new token of an application, alone; register it when it is new."""
     with setup.exit_codes():
         at = setup.place(stage, samconfig, None)
         with Carillon(_url(at), at.store.read(ADMIN_TOKEN)) as client:
-            print(client.register_client(name).api_token)  # noqa: T201 - what a shell takes
+            known = [each.client_id for each in client.clients() if each.service_name == name]
+            made = client.create_key(known[0]) if known else client.register_client(name)
+        print(made.api_token)  # noqa: T201 - what a shell takes
 
 
 @group.command("rotate-signing-key")
@@ -75,6 +98,24 @@ def rotate_signing_key(
         store = setup.place(stage, samconfig, None).store
         made = signing.rotate(store.ssm, store.prefix, grace=grace, settle=settle)
         print(f"tokens are signed with {made} from now on")  # noqa: T201 - as it stands
+
+
+@group.command()
+def remove(
+    stage: setup.Stage,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    samconfig: setup.Samconfig = DEFAULT,
+) -> None:
+    """Delete the stage's stack with all that it holds; its secrets stay."""
+    with setup.exit_codes():
+        at = setup.place(stage, samconfig, None)
+        if not yes and typer.prompt(f"type {stage} to delete all of it", err=True) != stage:
+            raise CarillonError("nothing was deleted")
+        with at.out.status(f"deleting {at.environment.stack}"):
+            deployed.remove(
+                at.session.client("cloudformation"), at.session.client("s3"), at.environment.stack
+            )
+        at.out.print(f"{at.environment.stack} is gone")
 
 
 def _url(at: setup.Place) -> str:

@@ -80,6 +80,19 @@ def standing_of(account: "GetAccountResponseTypeDef") -> Standing:
     )
 
 
+def ask_for_production(ses: "SESV2Client", website: str) -> None:
+    """Ask AWS to take the account out of SES's sandbox.
+
+    https://docs.aws.amazon.com/ses/latest/dg/request-production-access.html
+    """
+    ses.put_account_details(
+        MailType="TRANSACTIONAL",
+        WebsiteURL=website,
+        ContactLanguage="EN",
+        ProductionAccessEnabled=True,
+    )
+
+
 def _of(ses: "SESV2Client", identity: str) -> Verification:
     try:
         found = ses.get_email_identity(EmailIdentity=identity)

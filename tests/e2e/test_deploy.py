@@ -1,0 +1,183 @@
+"""docs/deploy.md, typed as it stands into an empty account: the embedded cloud."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import pytest
+import requests
+
+from offline import cloud, providers, secrets, workspace
+from offline.children import Children
+from offline.environment import ROOT, cloud_environment
+from offline.stack import free_ports
+
+pytestmark = pytest.mark.e2e
+
+GUIDE = (ROOT / "docs/deploy.md").read_text()
+STEP = re.compile(
+    r"<!-- session -->\n```bash\n(?P<typed>.*?)```\n(?:\n```text\n(?P<printed>.*?)```)?", re.DOTALL
+)
+STEPS = [match.groupdict() for match in STEP.finditer(GUIDE)]
+MARK = "<<step>>"
+REGION = "eu-west-1"
+LASTING = 600
+# What the embedded cloud does not take (../../localstack/offline/deploy.py says why).
+EMBEDDED = {"BulkConcurrency": "0", "ComputedAlarms": "false"}
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account with nothing in it, and a copy of this repository to deploy from."""
+
+    folder: Path
+    cloud: str
+    sandbox: str
+    firebase: Path
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return kept | {
+            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+            "NO_PROXY": "127.0.0.1",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_ENDPOINT_URL": self.cloud,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "TWILIO_AUTH_TOKEN": "twilio-s3cret",
+            "GOOGLE_APPLICATION_CREDENTIALS": str(self.firebase),
+            "SAM_CLI_POLL_DELAY": "0.2",
+            # The embedded cloud runs the functions in its own interpreter, on this machine.
+            "BUILD_PYTHON": str(cloud.INTERPRETER),
+            "ARCH": "x86_64",
+        }
+
+    def type(self, *steps: str) -> list[str]:
+        """Type the steps into one shell; return what each printed."""
+        script = f"\necho '{MARK}'\n".join(steps)
+        done = subprocess.run(
+            ["bash", "-euc", script],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LASTING,
+            check=False,
+            start_new_session=True,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout.split(f"{MARK}\n")
+
+    def client(self, name: str) -> object:
+        return boto3.session.Session().client(
+            name,  # type: ignore[call-overload]
+            endpoint_url=self.cloud,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    folder, state = tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("account")
+    ports, tmp = free_ports(), workspace.folder(state)
+    endpoint, sandbox = (f"http://127.0.0.1:{p}" for p in (ports.cloud, ports.sandbox))
+    with Children((tmp,)) as children:
+        engine = cloud.start(children, cloud_environment(ports.cloud, tmp), state)
+        stand_in = providers.start(children, ports.sandbox, state)
+        cloud.await_ready(engine, endpoint)
+        providers.await_ready(stand_in, sandbox)
+        _copy(folder)
+        _tell(folder / "samconfig.toml", TwilioBaseUrl=sandbox, **EMBEDDED)
+        key = state / "firebase.json"
+        key.write_text(json.dumps(secrets.firebase_account(sandbox)))
+        yield Account(folder, endpoint, sandbox, key)
+
+
+@pytest.fixture(scope="module")
+def printed(account: Account) -> list[str]:
+    """What each step printed, all but the last, which removes everything."""
+    return account.type(*(step["typed"] for step in STEPS[:-1]))
+
+
+def test_h3_the_setup_prints_what_the_guide_says(printed) -> None:
+    expected = STEPS[0]["printed"]
+    assert _read(printed[0]) == _read(expected)
+    assert "twilio-s3cret" not in "".join(printed)
+
+
+def test_h3_the_deployment_ends_with_a_first_notification_that_works(account, printed) -> None:
+    assert "dev answers at" in printed[1]
+    (command,) = re.findall(r"^  curl .*?'$", printed[1], re.DOTALL | re.MULTILINE)
+    (answer,) = account.type(f"TOKEN=$(make -s key STAGE=dev)\n{command}")
+    assert json.loads(answer)["data"]["status"] == "accepted"
+
+
+def test_h3_the_guide_s_mails_arrive_from_the_address_that_was_verified(account, printed) -> None:
+    assert json.loads(printed[2])["data"]["status"] == "accepted"
+    assert "sent" in printed[3]
+    told = requests.get(f"{account.cloud}/_ministack/ses/messages", timeout=10).json()["messages"]
+    mails = [mail for mail in told if "Works too." in json.dumps(mail)]
+    assert len(mails) == 1
+    assert mails[0]["Source"] == "ada@example.com"
+
+
+def test_h3_a_changed_parameter_reaches_the_callers_version(account, printed) -> None:
+    assert "dev answers at" in printed[5]
+    functions = account.client("lambda")
+    names = [f["FunctionName"] for f in functions.list_functions()["Functions"]]
+    assert names
+    for name in names:
+        live = functions.get_function_configuration(FunctionName=name, Qualifier="live")
+        assert live["Environment"]["Variables"]["MAX_RETRIES"] == "5", name
+        assert live["Version"] == "2"
+
+
+def test_h3_it_can_be_removed_whole(account, printed) -> None:
+    account.type(STEPS[-1]["typed"])
+    stacks = account.client("cloudformation").list_stacks()["StackSummaries"]
+    standing = [s["StackName"] for s in stacks if s["StackStatus"] != "DELETE_COMPLETE"]
+    assert [name for name in standing if name.startswith("carillon")] == []
+
+
+def _copy(folder: Path) -> None:
+    """Copy what git knows of, and what is new; the environments are this repository's."""
+    known = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    for name in filter(None, known.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    shim = folder / "bin/carillon"
+    shim.parent.mkdir()
+    client = f"PYTHONPATH={folder / 'client'} exec {sys.executable} -m carillon_client.cli"
+    shim.write_text(f'#!/bin/sh\n{client} "$@"\n')
+    shim.chmod(0o755)
+
+
+def _tell(samconfig: Path, **parameters: str) -> None:
+    first = '    "Stage=dev",\n'
+    lines = "".join(f'    "{name}={value}",\n' for name, value in parameters.items())
+    text = samconfig.read_text()
+    assert first in text
+    samconfig.write_text(text.replace(first, first + lines))
+
+
+def _read(text: str | None) -> list[str]:
+    """Return the lines without what only pads them."""
+    return [" ".join(line.split()) for line in (text or "").splitlines() if line.strip()]
