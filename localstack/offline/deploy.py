@@ -15,6 +15,14 @@ from offline.environment import tool_environment
 STACK = "carillon-local"
 SENDER = "carillon@example.com"
 SMS_IDENTITY = "arn:aws:sms-voice:us-east-1:000000000000:phone-number/phone-carillon"
+WITHOUT = {
+    "ComputedAlarms": "false",
+    "SavedQueries": "false",
+    "Tracing": "PassThrough",
+    # It has a limit of its own, and takes no parameter for it.
+    "BulkConcurrency": "0",
+}
+"""What the embedded cloud has not."""
 TTL_ATTRIBUTE = "expires_at"
 
 
@@ -75,11 +83,7 @@ def parameters(api: str, sandbox: str) -> dict[str, str]:
         "TwilioBaseUrl": sandbox,
         "FcmBaseUrl": sandbox,
         "OpenRegistration": "true",
-        "ComputedAlarms": "false",
-        "SavedQueries": "false",
-        "Tracing": "PassThrough",
-        # The embedded cloud has a limit of its own, and takes no parameter for it.
-        "BulkConcurrency": "0",
+        **WITHOUT,
         # One laptop is one caller: it polls, and is measured, as fast as it can.
         "RateLimitPerMinute": "100000",
         "ThrottlingRateLimit": "5000",
