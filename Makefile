@@ -16,6 +16,7 @@ NAME         ?=
 YES          ?=
 COUNT        ?= 3000
 EVENT        ?=
+ENGINE       ?=
 ARCH         ?=
 ENGINE       ?=
 
@@ -147,9 +148,19 @@ crash: environments ## kill workers in the middle of their work and count what a
 
 # ---------------------------------------------------------------------------- check
 
-.PHONY: test test-unit coverage
+.PHONY: test test-unit test-localstack coverage
 test: test-unit environments $(VENV)/aws/.ready ## run every test, the end-to-end run included
 	@$(DEV)/python -m pytest tests/e2e
+
+LOCALSTACK_TESTS := client client_docs identity lists observing operating readme seeds survival template_routes users
+
+test-localstack: environments ## the end-to-end tests against what listens on port 4566 (ENGINE=embedded, or LocalStack)
+	@TEST_LOCALSTACK=1 $(if $(filter embedded,$(ENGINE)),,$(LOCALSTACK_PLACES)) \
+		$(DEV)/python -m pytest $(LOCALSTACK_TESTS:%=tests/e2e/test_%.py)
+
+# As localstack/docker-compose.yml has it: the functions' containers find the sandbox by its name.
+LOCALSTACK_PLACES = SANDBOX_URL=http://127.0.0.1:8025 SANDBOX_INSIDE=http://sandbox:8025 \
+	CARILLON_BUILT=$(CURDIR)/.aws-sam/$(or $(ARCH),x86_64)/template.yaml
 
 # Two at a time: each test file has a mocked cloud to itself.
 test-unit: $(VENV)/dev/.ready ## run the tests that start nothing
@@ -210,6 +221,8 @@ lock: $(VENV)/uv/.ready ## resolve every requirements file anew (UPGRADE=--upgra
 		echo "locking requirements/$$set.txt"; \
 		$(COMPILE) requirements/$$set.in -o requirements/$$set.txt \
 			$(addprefix --no-emit-package ,$(WITHOUT_functions/api/docs)) || exit 1; done
+	@echo "locking requirements/sandbox.txt"
+	@$(COMPILE) requirements/sandbox.in -c requirements/dev.txt -o requirements/sandbox.txt
 	@echo "locking requirements/lambda.txt"
 	@$(COMPILE) requirements/lambda.in -c requirements/dev.txt -o requirements/lambda.txt
 	@$(MAKE) -s --no-print-directory $(SHIPPED:%=lock-%)

@@ -38,12 +38,18 @@ class Api:
         return f"{endpoint}/_aws/execute-api/{self.id}/{self.stage}"
 
 
-def run(children: Children, endpoint: str, state: Path, parameters: Mapping[str, str]) -> Api:
+def run(
+    children: Children,
+    endpoint: str,
+    state: Path,
+    parameters: Mapping[str, str],
+    template: Path = TEMPLATE,
+) -> Api:
     """Deploy, and return the API that came of it."""
     command: Command = [
         SAM,
         "deploy",
-        *("--template-file", TEMPLATE),
+        *("--template-file", template),
         *("--stack-name", STACK),
         "--resolve-s3",
         *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
@@ -63,7 +69,7 @@ def run(children: Children, endpoint: str, state: Path, parameters: Mapping[str,
     ):
         enable_ttl(dynamodb, tables(formation, STACK))
         found = outputs(formation)
-        refusals.put(gateway, TEMPLATE, found)
+        refusals.put(gateway, template, found)
     return Api(id=found["ApiId"], stage=found["ApiStage"])
 
 

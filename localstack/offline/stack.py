@@ -28,6 +28,17 @@ class Ports:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """A cloud that somebody else runs: LocalStack, or another of these."""
+
+    endpoint: str
+    sandbox: str = ""
+    """Where its functions find the providers, if not where we do."""
+    template: Path | None = None
+    """What was built for its functions, if they do not run in our interpreter."""
+
+
+@dataclass(frozen=True)
 class Stack:
     """A stack that is running."""
 
@@ -63,6 +74,7 @@ def running(  # noqa: PLR0913 - each has a default, and a caller names it
     variables: Mapping[str, str] | None = None,
     parameters: Mapping[str, str] | None = None,
     with_samples: bool = False,
+    elsewhere: Elsewhere | None = None,
 ) -> Iterator[Stack]:
     """Run a stack for as long as the block takes, and leave no process behind.
 
@@ -74,12 +86,16 @@ def running(  # noqa: PLR0913 - each has a default, and a caller names it
         variables: More environment for the cloud; its functions inherit it.
         parameters: Other values for the template's parameters.
         with_samples: Whether all that the sample events speak of is to be there, tokens included.
+        elsewhere: A cloud that runs already, to deploy to instead of one of its own.
     """
     ports = ports or free_ports()
     steps = steps or Steps()
     api, endpoint = (f"http://{HOST}:{port}" for port in (ports.api, ports.cloud))
+    endpoint = elsewhere.endpoint if elsewhere else endpoint
     sandbox = sandbox_url.rstrip("/") or f"http://{HOST}:{ports.sandbox}"
-    wanted = {"PORT": ports.api, "CLOUD_PORT": ports.cloud}
+    inside = (elsewhere and elsewhere.sandbox) or sandbox
+    template = (elsewhere and elsewhere.template) or build.TEMPLATE
+    wanted = {"PORT": ports.api} | ({} if elsewhere else {"CLOUD_PORT": ports.cloud})
     with only_run(state, api) as lock:
         check_ports(wanted if sandbox_url else wanted | {"SANDBOX_PORT": ports.sandbox})
         tmp = workspace.folder(state)
@@ -88,23 +104,25 @@ def running(  # noqa: PLR0913 - each has a default, and a caller names it
         with Children(leftovers, keep_open=(lock,)) as children:
             with build.alone():
                 building = steps.begin("sam build")
-                built = build.start(children, state)
+                built = None if template != build.TEMPLATE else build.start(children, state)
                 with steps.step("start the cloud and the sandbox"):
-                    engine = cloud.start(
-                        children, cloud_environment(ports.cloud, tmp) | dict(variables or {}), state
-                    )
+                    if not elsewhere:
+                        told = cloud_environment(ports.cloud, tmp) | dict(variables or {})
+                        engine = cloud.start(children, told, state)
                     if not sandbox_url:
                         stand_in = providers.start(children, ports.sandbox, state)
                         providers.await_ready(stand_in, sandbox)
-                    cloud.await_ready(engine, endpoint)
+                    if not elsewhere:
+                        cloud.await_ready(engine, endpoint)
                 with steps.step("store the secrets"):
                     admin_token = samples.ADMIN_TOKEN if with_samples else secrets.admin_token()
-                    secrets.put(endpoint, sandbox, providers.smtp_port(sandbox), admin_token)
-                built.finish(children)
+                    secrets.put(endpoint, inside, providers.smtp_port(sandbox), admin_token)
+                if built:
+                    built.finish(children)
                 building.done()
                 with steps.step("sam deploy"):
-                    told = deploy.parameters(api, sandbox) | dict(parameters or {})
-                    deployed = deploy.run(children, endpoint, state, told)
+                    told = deploy.parameters(api, inside) | dict(parameters or {})
+                    deployed = deploy.run(children, endpoint, state, told, template)
             with steps.step("open the gateway"):
                 front = gateway.start(
                     children, ports.api, deployed.url(endpoint), state / "gateway.log"

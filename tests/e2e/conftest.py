@@ -1,15 +1,18 @@
 """One stack for all end-to-end tests: starting it costs more than any of them."""
 
+import os
 import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import localstack_client.session
 import pytest
 from cloudformation import ROOT
 from served import Api
 
 from offline import stack as offline
+from offline.environment import REGION
 
 
 @pytest.fixture(scope="session")
@@ -17,8 +20,27 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[offline.Stack]:
     # The second of each is used by nobody while the first is well.
     parameters = {"EmailProvider": "ses,smtp", "SmsProvider": "twilio,aws"}
     state = tmp_path_factory.mktemp("stack")
-    with offline.running(state=state, parameters=parameters) as running:
+    with offline.running(
+        state=state,
+        parameters=parameters,
+        sandbox_url=os.environ.get("SANDBOX_URL", ""),
+        elsewhere=elsewhere(),
+    ) as running:
         yield running
+
+
+def elsewhere() -> offline.Elsewhere | None:
+    """The cloud that `make test-localstack` is to use; it must be there."""
+    if not os.environ.get("TEST_LOCALSTACK"):
+        return None
+    session = localstack_client.session.Session(region_name=REGION)
+    session.client("sts").get_caller_identity()
+    template = os.environ.get("CARILLON_BUILT")
+    return offline.Elsewhere(
+        session.client("sqs").meta.endpoint_url,
+        os.environ.get("SANDBOX_INSIDE", ""),
+        Path(template) if template else None,
+    )
 
 
 @pytest.fixture(scope="module")
