@@ -73,6 +73,16 @@ def run(
     return Api(id=found["ApiId"], stage=found["ApiStage"])
 
 
+def standing(endpoint: str) -> Api | None:
+    """Return the API of a stack that somebody deployed there already."""
+    with cloud.client("cloudformation", endpoint) as formation:
+        try:
+            found = outputs(formation)
+        except formation.exceptions.ClientError:
+            return None
+    return Api(id=found["ApiId"], stage=found["ApiStage"])
+
+
 def parameters(api: str, sandbox: str) -> dict[str, str]:
     """Return the template's parameters: all that the product is told of where it runs."""
     return {

@@ -29,7 +29,10 @@ class Ports:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A cloud that somebody else runs: LocalStack, or another of these."""
+    """A cloud that somebody else runs: LocalStack, or another of these.
+
+    A stack that stands there is taken as it is.
+    """
 
     endpoint: str
     sandbox: str = ""
@@ -122,7 +125,9 @@ def running(  # noqa: PLR0913 - each has a default, and a caller names it
                 building.done()
                 with steps.step("sam deploy"):
                     told = deploy.parameters(api, inside) | dict(parameters or {})
-                    deployed = deploy.run(children, endpoint, state, told, template)
+                    deployed = (elsewhere and deploy.standing(endpoint)) or deploy.run(
+                        children, endpoint, state, told, template
+                    )
             with steps.step("open the gateway"):
                 front = gateway.start(
                     children, ports.api, deployed.url(endpoint), state / "gateway.log"
