@@ -1,11 +1,15 @@
 """`sam local invoke`, with what the stack says in place of the template's references."""
 
+import ipaddress
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from offline import relay
 from offline.build import SAM
 from offline.environment import tool_environment
 from offline.functions import ARCHITECTURE, Configuration, Function
@@ -16,7 +20,8 @@ if TYPE_CHECKING:
     from offline.children import Command
 
 TEMPLATE = "local.json"
-_LOOPBACK = ("//127.0.0.1", "//localhost")
+DESKTOP = "host.docker.internal"
+_LOOPBACK = re.compile(r"//(?:127\.0\.0\.1|localhost):(\d+)")
 
 
 def answers() -> bool:
@@ -44,24 +49,41 @@ def invoke(
         event: What it is called with.
         options: More of sam's own.
     """
+    gateway = bridge()
+    variables = {**configured.variables, "AWS_ENDPOINT_URL": endpoint}
+    ports = {int(port) for value in variables.values() for port in _LOOPBACK.findall(value)}
+    told = {name: _LOOPBACK.sub(rf"//{gateway}:\1", value) for name, value in variables.items()}
     file = function.folder.parent / TEMPLATE
-    file.write_text(json.dumps(template(function, configured, endpoint), indent=1))
+    file.write_text(json.dumps(template(function, configured, told), indent=1))
     command: Command = [
         *(SAM, "local", "invoke", function.name, "--template", file, "--event", "-"),
-        *network(),
         *options,
     ]
     # It asks STS who it is, and would ask again and again.
     env = tool_environment() | {"AWS_MAX_ATTEMPTS": "1"}
-    done = subprocess.run(  # noqa: S603
-        command, env=env, input=json.dumps(event).encode(), stdout=subprocess.PIPE, check=False
-    )
+    with relay.open_to(gateway, ports) if gateway != DESKTOP else nullcontext():
+        done = subprocess.run(  # noqa: S603
+            command, env=env, input=json.dumps(event).encode(), stdout=subprocess.PIPE, check=False
+        )
     return outcome(done.returncode, done.stdout)
 
 
-def template(function: Function, configured: Configuration, endpoint: str) -> dict[str, Any]:
+def bridge() -> str:
+    """Return how a container calls this machine: Docker's desktop has a name for it."""
+    if sys.platform != "linux":
+        return DESKTOP
+    command = ["docker", "network", "inspect", "bridge", "--format", "{{json .IPAM.Config}}"]
+    found = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
+    for each in json.loads(found.stdout or b"[]") or []:
+        # Before its first container an engine does not tell, but takes the first of its addresses.
+        return str(each.get("Gateway") or next(ipaddress.ip_network(each["Subnet"]).hosts()))
+    raise OfflineError("the container engine has no bridge to this machine")
+
+
+def template(
+    function: Function, configured: Configuration, variables: Mapping[str, str]
+) -> dict[str, Any]:
     """Return a template of one function: sam takes a variable only where a template has it."""
-    variables = {**configured.variables, "AWS_ENDPOINT_URL": endpoint}
     layers = {
         name: {
             "Type": "AWS::Serverless::LayerVersion",
@@ -77,7 +99,7 @@ def template(function: Function, configured: Configuration, endpoint: str) -> di
         "Layers": [{"Ref": name} for name in layers],
         "Timeout": configured.timeout,
         "MemorySize": configured.memory,
-        "Environment": {"Variables": {k: reachable(v) for k, v in variables.items()}},
+        "Environment": {"Variables": dict(variables)},
     }
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
@@ -87,19 +109,6 @@ def template(function: Function, configured: Configuration, endpoint: str) -> di
             function.name: {"Type": "AWS::Serverless::Function", "Properties": properties},
         },
     }
-
-
-def network(platform: str = sys.platform) -> Sequence[str]:
-    """Return how a container reaches this machine: on Linux it shares its network."""
-    return ("--docker-network", "host") if platform == "linux" else ()
-
-
-def reachable(value: str, platform: str = sys.platform) -> str:
-    """Return an address as a container has to call it."""
-    if platform != "linux":
-        for name in _LOOPBACK:
-            value = value.replace(name, "//host.docker.internal")
-    return value
 
 
 def outcome(status: int, said: bytes) -> Outcome:

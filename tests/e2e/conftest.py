@@ -85,3 +85,10 @@ def runtime() -> None:
     if "none was found" in done.stdout:
         pytest.skip("NO FUNCTION RAN AS ON LAMBDA: there is no python3.13 here")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[offline.Stack]:
+    """A stack of its own for the sample events: one of them stops every email."""
+    with offline.running(state=tmp_path_factory.mktemp("seeded"), with_samples=True) as running:
+        yield running

@@ -109,14 +109,6 @@ class Lambda:
 
 
 @pytest.fixture(scope="module")
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[offline.Stack]:
-    """A stack of its own: one of the events stops every email."""
-    state = tmp_path_factory.mktemp("seeded")
-    with offline.running(state=state, with_samples=True) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def lambdas(built: Path, seeded: offline.Stack, runtime: None) -> Iterator[Lambda]:
     found = functions.built(built / functions.ARCHITECTURE)
     log = built / "invoked.log"
@@ -173,8 +165,12 @@ def test_a_login_s_tokens_are_refreshed_and_end(lambdas, sample) -> None:
         pair = json.loads(answer["body"])["data"] if status == 200 else pair
 
 
-def test_make_invoke_prints_the_answer_alone_and_logs_beside_it(lambdas) -> None:
-    done = _make_invoke(lambdas, "HealthFunction", "events/health-alive.json")
+def test_docs_building_md_s_commands_do_what_it_says(lambdas) -> None:
+    """The build is what all of this runs; the answer is alone on standard output."""
+    page = (ROOT / "docs/building.md").read_text()
+    build, invoke = re.findall(r"^\$ (.*)$", page, re.MULTILINE)
+    assert build == "make build"
+    done = _typed(lambdas, invoke)
     assert done.returncode == 0, done.stderr
     assert json.loads(json.loads(done.stdout)["body"]) == {"status": "ok"}
     assert "START RequestId" in done.stderr
@@ -189,7 +185,7 @@ def test_make_invoke_prints_the_answer_alone_and_logs_beside_it(lambdas) -> None
     ],
 )
 def test_make_invoke_fails_when_the_function_does(lambdas, function, event, says) -> None:
-    done = _make_invoke(lambdas, function, event)
+    done = _typed(lambdas, f"make invoke FN={function} EVENT={event}")
     assert done.returncode != 0
     assert says in done.stdout + done.stderr
 
@@ -200,10 +196,10 @@ def _exports(lambdas: Lambda) -> int:
     return int(s3.list_objects_v2(Bucket=bucket)["KeyCount"])
 
 
-def _make_invoke(lambdas: Lambda, name: str, event: str) -> subprocess.CompletedProcess[str]:
-    told = {"AWS_ENDPOINT_URL": lambdas.stack.cloud, "ENGINE": "none"}
+def _typed(lambdas: Lambda, command: str) -> subprocess.CompletedProcess[str]:
+    told = {"AWS_ENDPOINT_URL": lambdas.stack.cloud, "ENGINE": "none", "MAKEFLAGS": "s"}
     return subprocess.run(
-        ["make", "-s", "invoke", f"FN={name}", f"EVENT={event}"],
+        command.split(),
         cwd=ROOT,
         env=os.environ | told,
         capture_output=True,
