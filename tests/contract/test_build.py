@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from answers import EXPECTED
 from cloudformation import ROOT, resources, template
 
 from infra import sizes
@@ -118,6 +119,10 @@ def test_one_command_locks_all_that_is_shipped() -> None:
     )
     for folder in LOCKS:
         assert f"{folder}/requirements.in -c requirements/dev.txt " in told
+
+
+def test_every_sample_event_has_the_answer_that_its_built_function_gives() -> None:
+    assert EXPECTED.keys() == {path.stem for path in (ROOT / "events").glob("*.json")}
 
 
 def test_every_budget_is_of_something_that_is_built() -> None:
