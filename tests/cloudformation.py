@@ -1,5 +1,7 @@
 """Reads template.yaml and infra/ as data: the tests make what AWS would make of them."""
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,12 @@ _Loader.add_multi_constructor("!", _short_form)
 
 
 def template(path: str = "template.yaml") -> dict[str, Any]:
-    """Return a template as data."""
+    """Return a template as data, the caller's own copy."""
+    return deepcopy(_read(path))
+
+
+@cache
+def _read(path: str) -> dict[str, Any]:
     return dict(yaml.load((ROOT / path).read_text(), Loader=_Loader))  # noqa: S506 - a SafeLoader
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import iam
 import pytest
 from cloudformation import ROOT, resources, template
 
@@ -58,3 +59,78 @@ def test_j2_no_secret_is_told_by_the_environment_or_the_template_a_o05() -> None
 
 def test_j10_the_licence_is_mit() -> None:
     assert (ROOT / "LICENSE").read_text().startswith("MIT License")
+
+
+def _named_by_the_stack(arn: str) -> str:
+    """Return what a resource of the mocked cloud is called in a stack named carillon-test."""
+    told = re.sub(r"(:table/|:function:|:s3:::)", r"\1carillon-test-", arn)
+    return re.sub(r":(sqs|sns):([\w-]+):(\d+):", r":\1:\2:\3:carillon-test-", told)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_j8_the_boundary_lets_through_what_a_function_is_granted(name) -> None:
+    for grant in iam.grants(name):
+        wanted = iam.Request(grant.action, _named_by_the_stack(grant.resource))
+        assert any(bound.allows(wanted) for bound in iam.boundary()), grant
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("sqs:ReceiveMessage", "arn:aws:sqs:us-east-1:123456789012:another-queue"),
+        ("dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:123456789012:table/another"),
+        ("ssm:GetParameter", "arn:aws:ssm:us-east-1:123456789012:parameter/carillon/prod/twilio"),
+        ("iam:CreateRole", "arn:aws:iam::123456789012:role/carillon-test-x"),
+        ("dynamodb:DeleteTable", "arn:aws:dynamodb:us-east-1:123456789012:table/carillon-test-x"),
+    ],
+)
+def test_j8_the_boundary_stops_at_the_stack(action, resource) -> None:
+    assert not any(bound.allows(iam.Request(action, resource)) for bound in iam.boundary())
+
+
+TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/T"
+
+
+@pytest.mark.parametrize(
+    ("granted", "request_", "allowed"),
+    [
+        ((TABLE,), TABLE, True),
+        ((TABLE,), f"{TABLE}/index/by_sender", False),
+        ((f"{TABLE}/index/*",), f"{TABLE}/index/by_sender", True),
+        ((f"{TABLE}/index/*",), TABLE, False),
+        (("arn:aws:s3:::exports",), "arn:aws:s3:::exports/key", False),
+        (("arn:aws:s3:::exports/*",), "arn:aws:s3:::exports/a/b", True),
+        (("arn:aws:s3:::export?",), "arn:aws:s3:::exports", True),
+        (("arn:aws:s3:::[e]xports",), "arn:aws:s3:::exports", False),
+    ],
+)
+def test_j8_resources_match_as_iam_matches_them(granted, request_, allowed) -> None:
+    grants = [iam.Grant("Sid", "x:Get*", resource) for resource in granted]
+    found = any(grant.allows(iam.Request("x:GetItem", request_)) for grant in grants)
+    assert found is allowed
+
+
+def test_j8_a_transaction_asks_for_what_its_items_ask_for() -> None:
+    key = {"key": {"S": "default#ada"}, "part": {"S": "profile"}}
+    steps = [
+        {"Put": {"TableName": "UsersTable", "Item": key}},
+        {"ConditionCheck": {"TableName": "UsersTable", "Key": key}},
+    ]
+    found = iam.asked("dynamodb", "TransactWriteItems", {"TransactItems": steps})
+    assert [request.action for request in found] == [
+        "dynamodb:PutItem",
+        "dynamodb:ConditionCheckItem",
+    ]
+    assert found[0].context == {"dynamodb:LeadingKeys": ["default#ada"]}
+
+
+def test_j8_a_call_that_nobody_knows_is_no_silence() -> None:
+    with pytest.raises(AssertionError, match="does not know which action"):
+        iam.asked("dynamodb", "ExecuteStatement", {})
+
+
+def test_j8_what_is_not_granted_is_told() -> None:
+    guard = iam.Guard()
+    with guard.during("SweepFunction"):
+        guard.ask(iam.Request("dynamodb:DeleteItem", TABLE))
+    assert guard.denied == [f"SweepFunction may not dynamodb:DeleteItem {TABLE} "]

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import boto3
+import guard
 import pytest
 import time_machine
 from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
@@ -26,8 +27,18 @@ from carillon.models import Channel, now
 from carillon.settings import settings
 from carillon_client.stage import signing
 
+guard.set_up()
+
 Json = dict[str, Any]
 ADMIN_TOKEN = "nk_admin_" + "a" * 43  # as in events/clients-register.json
+
+
+@pytest.fixture(autouse=True)
+def _nothing_denied() -> Iterator[None]:
+    """Fail a test in which a function does what its role does not allow."""
+    guard.GUARD.denied.clear()
+    yield
+    assert guard.GUARD.denied == []
 
 
 @dataclass

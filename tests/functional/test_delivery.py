@@ -535,6 +535,7 @@ def test_templates_that_do_not_answer_hold_no_claim_back(
 def test_an_inbox_that_is_away_is_tried_again_without_doubt(queue, context, monkeypatch) -> None:
     event = queue.one()
     monkeypatch.setenv("INBOX_TABLE", "Gone")
+    monkeypatch.setenv("QUEUE_URL", queue.cloud.queues["inapp"])
     settings.cache_clear()
     assert len(inapp.lambda_handler(event, context)["batchItemFailures"]) == 1
     delivered = Delivery.get(queue.message["notification_id"], "inapp")
