@@ -16,7 +16,9 @@ NAME         ?=
 YES          ?=
 COUNT        ?= 3000
 EVENT        ?=
-ENGINE       ?=
+AUDIT_URL    ?=
+URL          ?=
+export KEY   ?=
 ARCH         ?=
 ENGINE       ?=
 
@@ -163,7 +165,7 @@ LOCALSTACK_PLACES = SANDBOX_URL=http://127.0.0.1:8025 SANDBOX_INSIDE=http://sand
 	CARILLON_BUILT=$(CURDIR)/.aws-sam/$(or $(ARCH),x86_64)/template.yaml
 
 # Two at a time: each test file has a mocked cloud to itself.
-test-unit: $(VENV)/dev/.ready ## run the tests that start nothing
+test-unit: $(VENV)/dev/.ready $(VENV)/tools/.ready ## run the tests that start nothing
 	@$(DEV)/python -m pytest -n 2 --dist loadfile -q tests/unit tests/functional tests/contract
 
 coverage: environments ## run the tests that start nothing, and show what they leave out (htmlcov/)
@@ -179,6 +181,10 @@ simulate: $(VENV)/dev/.ready ## prove the delivery promise in SEEDS=200 simulate
 mutants: $(VENV)/dev/.ready ## break the promise in every way of tests/mutants, and want each noticed
 	@PYTHONPATH=.:layers/common:client:localstack:tests $(DEV)/python -m mutants $(if $(OUTPUT),--output $(OUTPUT))
 
+# Of the translation: stacks inside wait to be packaged; what only SAM reads stays; and a dependency
+# on what a condition leaves out is none.
+OF_SAM_ITSELF := W3002 W2001 W7001 E3005
+
 .PHONY: lint types check
 lint: $(VENV)/dev/.ready $(VENV)/tools/.ready ## ruff, import rules, cfn-lint and sam validate
 	@$(DEV)/ruff check
@@ -186,10 +192,40 @@ lint: $(VENV)/dev/.ready $(VENV)/tools/.ready ## ruff, import rules, cfn-lint an
 	@PYTHONPATH=.:layers/common $(DEV)/lint-imports
 	@cd client && $(DEV)/lint-imports
 	@$(TOOLS)/cfn-lint
+	@$(TOOLS)/python infra/translate.py .aws-sam/translated.json 2>/dev/null
+	@$(TOOLS)/cfn-lint --ignore-checks $(OF_SAM_ITSELF) --template .aws-sam/translated.json
 	@$(SAM) validate --lint
 
 types: $(VENV)/dev/.ready ## mypy
 	@$(DEV)/mypy
+
+.PHONY: smoke
+smoke: $(VENV)/dev/.ready ## ask a deployment whether it works (URL=https://... KEY=nk_test_...)
+	@test -n "$(URL)" && test -n "$$KEY" || { echo "say which: make smoke URL=https://... KEY=nk_test_..."; exit 1; }
+	@SMOKE_KEY="$$KEY" PYTHONPATH=client $(DEV)/python infra/smoke.py "$(URL)"
+
+# Only these two install .venv/scan, which is large.
+SCAN := $(VENV)/scan/bin
+LOCKS := $(wildcard requirements/*.txt layers/*/requirements.txt functions/*/requirements.txt \
+	functions/*/*/requirements.txt)
+GITLEAKS := $(shell command -v gitleaks 2>/dev/null)
+
+.PHONY: scan audit
+scan: $(VENV)/scan/.ready $(VENV)/dev/.ready ## look for faults in templates and workflows, and for secrets
+	@$(SCAN)/checkov --config-file .checkov.yaml -f template.yaml infra/*.yaml
+	@$(SCAN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(SCAN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(SCAN)/zizmor --offline --quiet --pedantic .github
+	@git ls-files -z | xargs -0 $(SCAN)/detect-secrets-hook --baseline .secrets.baseline
+	@$(if $(GITLEAKS),$(GITLEAKS) git --no-banner --redact,echo "gitleaks is not here:" \
+		"the history was not searched for secrets, which the workflow does")
+	@$(DEV)/python -m pytest -q tests/scan
+
+# --strict: what cannot be audited, because the database is out of reach say, fails.
+audit: $(VENV)/scan/.ready ## ask whether a locked dependency has a known fault (needs the network)
+	@set -e; for lock in $(LOCKS); do echo "auditing $$lock"; \
+		$(SCAN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		--vulnerability-service osv $(if $(AUDIT_URL),--osv-url $(AUDIT_URL)) -r $$lock; done
 
 check: ## lint, types and test, as CI does
 	@$(MAKE) --no-print-directory lint
