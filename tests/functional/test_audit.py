@@ -224,6 +224,12 @@ def test_j7_the_trail_comes_in_pages(ask, trail) -> None:
     assert ask("GET", "/api/v1/ops/audit", caller=ADMIN_CALLER, query={"cursor": "x"}).status == 400
 
 
+def test_j7_a_span_that_ends_before_it_begins_has_nothing_in_it(ask, trail) -> None:
+    ask("PUT", SWITCH, {"reason": "x"}, caller=ADMIN_CALLER)
+    assert trail(since="2026-11-21T10:00:00Z", until="2026-11-21T09:00:00Z") == []
+    assert trail(until="2020-01-01T00:00:00Z") == []
+
+
 def test_j7_a_page_looks_at_no_more_than_it_says_and_leads_on(ask, trail, monkeypatch) -> None:
     monkeypatch.setattr(audit, "EVALUATED", 2)
     ask("POST", "/api/v1/templates", TEMPLATE)

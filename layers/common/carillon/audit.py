@@ -137,7 +137,10 @@ def page(
     since = timestamp(wanted.since) if wanted.since else _EARLIEST
     until = timestamp(wanted.until) if wanted.until else _LATEST
     position = cursors.read(cursor, _POSITION) if cursor else None
-    found = entries(tenant, since, position or until, limit=EVALUATED + 1)
+    newest = min(until, position or until)
+    if since > newest:  # which DynamoDB would refuse
+        return [], None
+    found = entries(tenant, since, newest, limit=EVALUATED + 1)
     looked_at = [each for each in found if each.slot != position][:EVALUATED]
     kept = [each for each in looked_at if wanted.keeps(each)]
     if len(kept) > limit:
