@@ -32,9 +32,14 @@ def template(path: str = "template.yaml") -> dict[str, Any]:
     return deepcopy(_read(path))
 
 
+def parsed(text: str) -> dict[str, Any]:
+    """Return a template's text as data."""
+    return dict(yaml.load(text, Loader=_Loader))  # noqa: S506 - a SafeLoader
+
+
 @cache
 def _read(path: str) -> dict[str, Any]:
-    return dict(yaml.load((ROOT / path).read_text(), Loader=_Loader))  # noqa: S506 - a SafeLoader
+    return parsed((ROOT / path).read_text())
 
 
 def resources(kind: str, path: str = "template.yaml") -> dict[str, dict[str, Any]]:
