@@ -13,7 +13,7 @@ import pytest
 from cloudformation import ROOT, resources
 from iam import Guard, unused
 
-from carillon import aws, metrics
+from carillon import aws
 
 GUARD = Guard()
 FUNCTIONAL = ROOT / "tests/functional"
@@ -24,29 +24,11 @@ NEEDED_ELSEWHERE: dict[str, str] = {}
 @functools.cache
 def set_up() -> None:
     """Put the guard before every function's handler, and into the session of all clients, once."""
-    metrics._tally = _Tallies()  # type: ignore[assignment]
     aws.botocore_session().register("provide-client-params.*.*", GUARD.hear)
     for name, function in resources("AWS::Serverless::Function").items():
         path = function["CodeUri"].replace("/", ".")
         module = import_module(f"{path}.handler")
         module.lambda_handler = _watched(name, module.lambda_handler)  # type: ignore[attr-defined]
-
-
-class _Tallies:
-    """What each function has counted and not told yet: on Lambda each has its own process."""
-
-    def __init__(self) -> None:
-        self._make = metrics._tally.__wrapped__
-        self._kept: dict[str, Any] = {}
-
-    def __call__(self) -> Any:
-        name = GUARD.running[-1] if GUARD.running else ""
-        if name not in self._kept:
-            self._kept[name] = self._make()
-        return self._kept[name]
-
-    def cache_clear(self) -> None:
-        self._kept.clear()
 
 
 def _watched(name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
