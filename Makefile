@@ -105,7 +105,7 @@ setup: $(VENV)/dev/.ready ## ask for what a deployment needs, check it and store
 	@$(CARILLON) setup $(call stage)
 
 deploy: $(VENV)/dev/.ready $(VENV)/tools/.ready ## build and deploy to your AWS account (STAGE=dev, staging or prod)
-	@$(CARILLON) stage check $(call stage)
+	@$(CARILLON) stage check --no-secrets $(call stage)
 	@$(MAKE) -s --no-print-directory build ARCH=$(or $(ARCH),arm64)
 	@$(CARILLON) stage parameters $(call stage) | xargs \
 		env $(SAM) deploy --config-file $(CURDIR)/samconfig.toml --config-env $(STAGE) \

@@ -186,6 +186,27 @@ def test_every_resource_is_as_the_template_wants_it(account, printed) -> None:
     assert compared >= NOT_KEPT == differ.keys() & NOT_KEPT
 
 
+def test_h6_callers_are_shifted_and_alarms_bring_them_back(tmp_path) -> None:
+    """CodeDeploy is not embedded: what CloudFormation would be told of it is looked at."""
+    told = tmp_path / "translated.json"
+    command = [ROOT / ".venv/tools/bin/python", ROOT / "infra/translate.py", told]
+    subprocess.run([*command, "Shifting=canary-5-minutes"], check=True, capture_output=True)
+    found = json.loads(told.read_text())["Resources"]
+    aliases = {n: r for n, r in found.items() if r["Type"] == "AWS::Lambda::Alias"}
+    groups = {n: r for n, r in found.items() if r["Type"] == "AWS::CodeDeploy::DeploymentGroup"}
+    assert len(aliases) == len(groups) > 20
+    for alias in aliases.values():
+        update = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+        group = groups[update["DeploymentGroupName"]["Ref"]]["Properties"]
+        watched = json.dumps(group["AlarmConfiguration"]["Fn::If"])
+        assert all(f"Outputs.{name}" in watched for name in ("ReleaseAlarm", "WorkerErrorAlarm"))
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+        assert "Canary10Percent5Minutes" in json.dumps(group["DeploymentConfigName"])
+        assert group["ServiceRoleArn"] == {"Fn::GetAtt": ["ShiftingRole", "Arn"]}
+    subprocess.run([*command, "Shifting=at-once"], check=True, capture_output=True)
+    assert "CodeDeploy" not in told.read_text()
+
+
 def test_h3_it_can_be_removed_whole(account, printed) -> None:
     account.type(STEPS[-1]["typed"])
     stacks = account.client("cloudformation").list_stacks()["StackSummaries"]

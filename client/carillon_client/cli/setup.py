@@ -125,9 +125,9 @@ def setup(  # noqa: PLR0913 - each answer may be given beforehand
         at.out.print(f"\nNext: make deploy STAGE={stage}")
 
 
-def report(at: Place) -> None:
+def report(at: Place, *, secrets: bool = True) -> None:
     """Show what the stage has and what it needs; leave with 1 when something is in the way."""
-    found = readiness.findings(at.ses, at.store, at.environment.parameters)
+    found = readiness.findings(at.ses, at.store, at.environment.parameters, secrets=secrets)
     rows = [
         (each.what, views.safe(each.state, _COLOURS[each.state]), each.says, each.mend)
         for each in found

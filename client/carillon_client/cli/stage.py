@@ -22,10 +22,16 @@ GRACE_SECONDS = 30 * 86_400 + SETTLE_SECONDS
 
 
 @group.command()
-def check(stage: setup.Stage, samconfig: setup.Samconfig = DEFAULT) -> None:
+def check(
+    stage: setup.Stage,
+    secrets: Annotated[
+        bool, typer.Option(help="Read the secrets, and try the accounts with their providers.")
+    ] = True,
+    samconfig: setup.Samconfig = DEFAULT,
+) -> None:
     """Show what the stage has and what it needs, asking AWS and the providers."""
     with setup.exit_codes():
-        setup.report(setup.place(stage, samconfig, None))
+        setup.report(setup.place(stage, samconfig, None), secrets=secrets)
 
 
 @group.command()

@@ -76,6 +76,14 @@ def test_a_stored_account_that_went_bad_is_in_the_way(account, twilio) -> None:
     assert (done.exit_code, rows(done.output)["sms: twilio"]) == (1, "missing")
 
 
+def test_a_pipeline_looks_without_reading_a_secret(account, twilio, monkeypatch) -> None:
+    account.tell(TwilioBaseUrl=twilio.url)
+    account.setup(**ADDRESS, **TWILIO, SMS_PROVIDER="twilio")
+    monkeypatch.delattr("carillon_client.stage.store.Store.read")
+    found = rows(account.run("stage", "check", "--stage", "dev", "--no-secrets").output)
+    assert found["sms: twilio"] == "ok"
+
+
 def test_a_stage_that_is_not_deployed_says_so(account) -> None:
     account.setup(**ADDRESS)
     done = account.run("stage", "show", "--stage", "dev")
