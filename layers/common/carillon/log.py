@@ -1,5 +1,6 @@
 """The one logger: JSON lines with the correlation id, never an address or a secret."""
 
+import logging
 import traceback
 from functools import cache
 from typing import Any
@@ -9,7 +10,12 @@ from aws_lambda_powertools import Logger
 
 @cache
 def logger() -> Logger:
-    """Return the process's logger."""
+    """Return the process's logger; the libraries' own say only what is wrong.
+
+    Lambda's JSON logging sets the root to INFO, where an SDK tells of each client that it makes.
+    """
+    for library in ("botocore", "pynamodb"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     return Logger(service="carillon", utc=True)
 
 
