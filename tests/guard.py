@@ -11,24 +11,56 @@ from typing import Any
 
 import pytest
 from cloudformation import ROOT, resources
-from iam import Guard, unused
+from iam import Grant, Guard, Used, unused
 
-from carillon import aws
+from carillon import aws, delivery
 
 GUARD = Guard()
 FUNCTIONAL = ROOT / "tests/functional"
-NEEDED_ELSEWHERE: dict[str, str] = {}
-"""Grants that no functional test can need, each with the reason."""
+ALIKE = frozenset(
+    {
+        *("KeepFirstAnswers", "CountDeliveries", "ComeAgainLater", "ParkPoison", "PassOn"),
+        *("BreakCircuits", "SeeHowMuchWaits", "GiveUp", "SendAgain", "AskSqs"),
+    }
+)
+"""Statements of what one module does for every function or queue: each action is needed by one."""
+NEEDED_ELSEWHERE = {
+    **dict.fromkeys(
+        [
+            "EmailFunction ReadMailAccounts: ssm:GetParameter smtp",
+            "EmailFunction ReadMailAccounts: ssm:GetParameter sendgrid",
+            "SmsFunction ReadTwilioAccount: ssm:GetParameter twilio",
+            "PushFunction ReadFcmAccount: ssm:GetParameter fcm",
+        ],
+        "tests hand each provider its account; the sandbox's are read when the whole stack runs",
+    ),
+    "RedrivesFunction ClearLetters: dynamodb:Query DeadLettersTable": (
+        "asked by an order about one notification, which has no test of its own"
+    ),
+}
+"""Grants that no functional test needs, each with the reason."""
 
 
 @functools.cache
 def set_up() -> None:
     """Put the guard before every function's handler, and into the session of all clients, once."""
+    delivery.consumer = _of_channel(delivery.consumer)
     aws.botocore_session().register("provide-client-params.*.*", GUARD.hear)
     for name, function in resources("AWS::Serverless::Function").items():
         path = function["CodeUri"].replace("/", ".")
         module = import_module(f"{path}.handler")
         module.lambda_handler = _watched(name, module.lambda_handler)  # type: ignore[attr-defined]
+
+
+def _of_channel(consumer: Callable[..., Any]) -> Callable[..., Any]:
+    """Take a consumer that a test makes, with a provider of its own, for its channel's function."""
+
+    @functools.wraps(consumer)
+    def made(channel: str, *arguments: Any, **told: Any) -> Any:
+        name = f"{channel.capitalize()}Function"
+        return _watched(name, consumer(channel, *arguments, **told))
+
+    return made
 
 
 def _watched(name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,6 +70,21 @@ def _watched(name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
             return handler(*arguments, **told)
 
     return watched
+
+
+def unneeded(used: Used) -> list[str]:
+    """Return the grants that were not needed, and are not excused."""
+    common = {(sid, action) for grants in used.values() for sid, action, _ in grants}
+    return [
+        told
+        for function, grant in unused(used)
+        if not (grant.sid in ALIKE and (grant.sid, grant.action) in common)
+        and (told := _told(function, grant)) not in NEEDED_ELSEWHERE
+    ]
+
+
+def _told(function: str, grant: Grant) -> str:
+    return f"{function} {grant.sid}: {grant.action} {grant.resource.rpartition('/')[2]}"
 
 
 class Ledger:
@@ -59,9 +106,7 @@ class Ledger:
         if (output := getattr(session.config, "workeroutput", None)) is not None:
             output["guard"] = (sorted(self.files), self.chosen, seen)
         elif session.exitstatus == pytest.ExitCode.OK and self._is_whole(session.config):
-            self.unneeded = [told for told in unused(GUARD.used) if told not in NEEDED_ELSEWHERE]
-            stale = NEEDED_ELSEWHERE.keys() - set(unused(GUARD.used))
-            self.unneeded += [f"{told}: needed here after all" for told in stale]
+            self.unneeded = unneeded(GUARD.used)
             if self.unneeded:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -376,12 +376,16 @@ _SERVICES: dict[str, Callable[[str, Json], Iterator[Request]]] = {
 # ---------------------------------------------------------------------------- who asks what
 
 
-MISSING = re.compile(r"(?i:\bgone$)|parameter/carillon/none/")
+MISSING = re.compile(r"(?i:\b(gone|nowhere)$)|parameter/carillon/none/")
 """What tests name when a function is to find nothing where its table, topic or secret should be."""
 
 PERIODS = frozenset({"deliveries#5m", "deliveries#1h"})
 """What requests are counted under. In the tests all functions share a process: whoever runs next
 tells what another has counted. On Lambda those that count are those that tell."""
+
+
+Used = Mapping[str, set[tuple[str, str, str]]]
+"""Function -> sid, action and resource of each grant that let a call through."""
 
 
 @dataclass
@@ -394,15 +398,16 @@ class Guard:
 
     @contextmanager
     def during(self, function: str) -> Iterator[None]:
-        """Take calls for those of ``function``; one that runs already has invoked it."""
-        if self.running:
-            resource = _arn("lambda", f"function:{function}:{ALIAS}")
-            self.ask(Request("lambda:InvokeFunction", resource))
+        """Take calls for those of ``function``, whatever ran before it and will go on."""
         self.running.append(function)
         try:
             yield
         finally:
             self.running.pop()
+
+    def invoke(self, function: str) -> None:
+        """Note that what runs invokes a function."""
+        self.ask(Request("lambda:InvokeFunction", _arn("lambda", f"function:{function}:{ALIAS}")))
 
     def hear(self, params: Json, model: Any, **_: object) -> None:
         """Take note of a call: a handler of botocore's event ``provide-client-params``."""
@@ -426,11 +431,9 @@ class Guard:
             self.denied.append(f"{function} may not {request.action} {request.resource} {about}")
 
 
-def unused(used: Mapping[str, set[tuple[str, str, str]]]) -> list[str]:
-    """Return the grants that nothing has needed."""
-    return [
-        f"{function} {grant.sid}: {grant.action} {grant.resource}"
-        for function in resources("AWS::Serverless::Function")
-        for grant in grants(function)
-        if (grant.sid, grant.action, grant.resource) not in used.get(function, set())
-    ]
+def unused(used: Used) -> Iterator[tuple[str, Grant]]:
+    """Yield the grants that nothing has needed, each with its function."""
+    for function in resources("AWS::Serverless::Function"):
+        for grant in grants(function):
+            if (grant.sid, grant.action, grant.resource) not in used.get(function, set()):
+                yield function, grant

@@ -3,8 +3,10 @@
 import json
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import guard
 import iam
 import pytest
 from cloudformation import ROOT, resources, template
@@ -134,3 +136,39 @@ def test_j8_what_is_not_granted_is_told() -> None:
     with guard.during("SweepFunction"):
         guard.ask(iam.Request("dynamodb:DeleteItem", TABLE))
     assert guard.denied == [f"SweepFunction may not dynamodb:DeleteItem {TABLE} "]
+
+
+def test_j8_a_grant_that_nothing_needs_is_told() -> None:
+    used = {
+        name: {(grant.sid, grant.action, grant.resource) for grant in iam.grants(name)}
+        for name in FUNCTIONS
+    }
+    assert guard.unneeded(used) == []
+    spare = next(grant for grant in iam.grants("SweepFunction") if grant.sid == "FindClients")
+    used["SweepFunction"].remove((spare.sid, spare.action, spare.resource))
+    assert guard.unneeded(used) == ["SweepFunction FindClients: dynamodb:Scan ClientsTable"]
+
+
+def test_j8_what_all_do_alike_must_be_needed_by_one() -> None:
+    found = guard.unneeded({})
+    assert (
+        "EmailFunction PassOn: sns:Publish " + iam.resolved({"Ref": "NotificationTopic"})[0]
+        in found
+    )
+
+
+def test_j8_what_is_excused_is_granted() -> None:
+    told = {guard._told(name, grant) for name in FUNCTIONS for grant in iam.grants(name)}
+    assert set(guard.NEEDED_ELSEWHERE) <= told
+    assert {grant.sid for name in FUNCTIONS for grant in iam.grants(name)} >= guard.ALIKE
+
+
+@pytest.mark.parametrize("exit_", [0, 1])
+def test_j8_a_run_of_all_fails_by_it_and_a_part_does_not(exit_, monkeypatch) -> None:
+    monkeypatch.setattr(guard, "GUARD", iam.Guard())
+    ledger = guard.Ledger()
+    if exit_:
+        ledger.files = {str(path) for path in guard.FUNCTIONAL.rglob("test_*.py")}
+    session = SimpleNamespace(config=SimpleNamespace(args=["tests"]), exitstatus=0)
+    ledger.pytest_sessionfinish(session)
+    assert session.exitstatus == exit_

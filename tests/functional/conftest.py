@@ -20,14 +20,20 @@ from cloudformation import resources
 from moto import mock_aws
 from providers import Provider, Send
 
-from carillon import relay
-from carillon.delivery import consumer
+from carillon import delivery, relay
 from carillon.identity import APPLICATION
 from carillon.models import Channel, now
 from carillon.settings import settings
 from carillon_client.stage import signing
 
 guard.set_up()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the ledger of what was granted and needed: a hook of pytest's."""
+    if not config.pluginmanager.has_plugin("ledger"):
+        config.pluginmanager.register(guard.Ledger(), "ledger")
+
 
 Json = dict[str, Any]
 ADMIN_TOKEN = "nk_admin_" + "a" * 43  # as in events/clients-register.json
@@ -408,16 +414,24 @@ def here(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
     def invoke(name: str, event: Json) -> Json:
         # On Lambda they are two processes; here they share the resolver's notes.
         ours = (BaseRouter.current_event, BaseRouter.lambda_context)
+        guard.GUARD.invoke(named[name])
         answer = import_module(name).lambda_handler(json.loads(json.dumps(event)), context)
         BaseRouter.current_event, BaseRouter.lambda_context = ours
         return dict(json.loads(json.dumps(answer)))
 
     monkeypatch.setattr(relay, "invoke", invoke)
     functions = resources("AWS::Serverless::Function")
+    named = {
+        f"{made['CodeUri'].replace('/', '.')}.handler": name for name, made in functions.items()
+    }
     for variable, told in functions["SeedsFunction"]["Environment"]["Variables"].items():
-        folder = functions[told["Ref"].removesuffix(".Alias")]["CodeUri"]
-        monkeypatch.setenv(variable, f"{folder.replace('/', '.')}.handler")
+        made = functions[told["Ref"].removesuffix(".Alias")]
+        monkeypatch.setenv(variable, _module(made))
     settings.cache_clear()
+
+
+def _module(function: Json) -> str:
+    return f"{function['CodeUri'].replace('/', '.')}.handler"
 
 
 Deliver = Callable[..., Provider]
@@ -445,7 +459,7 @@ def deliver(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, context: Context) -> 
             }
             for message in cloud.published(channel, urgent=False)
         ]
-        work = consumer(Channel(channel), {f"fake-{channel}": provider})
+        work = delivery.consumer(Channel(channel), {f"fake-{channel}": provider})
         again = {each["itemIdentifier"] for each in work({"Records": records}, context)[BATCH]}
         for record in records:  # as the event source mapping does
             if record["messageId"] not in again:
