@@ -441,3 +441,16 @@ def test_g18_a_span_with_too_many_counts_is_refused_rather_than_cut(
     count(*(accepted(["email"], category=f"c{n}") for n in range(3)))
     answer = read(from_=DAY, to=DAY)
     assert (answer.status, answer.body["code"]) == (400, "bad-span")
+
+
+def test_h11_what_was_copied_back_from_a_backup_is_not_counted_again(cloud) -> None:
+    count(accepted(["email"]), moved(None, "sending"), moved("sending", "sent"))
+    back = accepted(["email"]), moved(None, "sent")
+    for each in back:
+        each["dynamodb"]["NewImage"]["restored"] = {"BOOL": True}
+    count(*back)
+    assert states() == {"sent": 1}
+    again = moved("sent", "delivered")
+    again["dynamodb"]["NewImage"]["restored"] = {"BOOL": True}
+    count(again)
+    assert states() == {"delivered": 1}

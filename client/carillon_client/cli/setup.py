@@ -41,6 +41,7 @@ Stage = Annotated[
     str, typer.Option(callback=_stage, envvar="STAGE", help="The deployment: dev, staging, prod.")
 ]
 Samconfig = Annotated[Path, typer.Option(help="What sam deploy is told.")]
+DEFAULT = Path("samconfig.toml")
 
 
 def _env(name: str, about: str) -> Any:
@@ -94,7 +95,7 @@ def setup(  # noqa: PLR0913 - each answer may be given beforehand
     no_input: Annotated[
         bool, typer.Option("--no-input", help="Ask nothing: take what is given.")
     ] = False,
-    samconfig: Samconfig = Path("samconfig.toml"),
+    samconfig: Samconfig = DEFAULT,
 ) -> None:
     """Ask for what a stage needs, check it with AWS and the providers, and store it.
 

@@ -2,21 +2,21 @@
 
 import json
 import shlex
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from carillon_client.cli import setup
+from carillon_client.cli import backup, setup
+from carillon_client.cli.setup import DEFAULT
 from carillon_client.client import Carillon
 from carillon_client.errors import CarillonError
 from carillon_client.stage import deployed, sender
 from carillon_client.stage.store import ADMIN_TOKEN
 
 group = typer.Typer(no_args_is_help=True)
+backup.add_to(group)
 
-DEFAULT = Path("samconfig.toml")
 SETTLE_SECONDS = 60
 GRACE_SECONDS = 30 * 86_400 + SETTLE_SECONDS
 

@@ -32,6 +32,8 @@ REMEMBERED = 2 * 86_400
 """Seconds that a counted batch is remembered; a stream keeps its records half as long."""
 MAX_SERIES = 99
 """Counts per transaction: DynamoDB takes a hundred items, and one is the note of the batch."""
+RESTORED = "restored"
+"""Marks an item that was copied back from a backup."""
 MET_ANOTHER = "TransactionConflict"
 PAUSES = (0.05, 0.1, 0.2, 0.4)
 """Seconds, at most, before a transaction that met another is tried again."""
@@ -109,6 +111,8 @@ def _moves(record: Mapping[str, Any], spread: int) -> Iterator[tuple[Series, str
     if new is None:
         # Deleted when its time was over: its day stays as it was.
         return
+    if old is None and RESTORED in new:
+        return  # It was counted when it was new.
     if "target" in change["Keys"]:
         delivery = _item(Delivery, new)
         yield from _of_delivery(old, delivery)
