@@ -66,8 +66,16 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account
     well = sender.Standing(sending=True, sandbox=False, per_day=50_000, per_second=14)
     monkeypatch.setattr(sender, "standing", lambda _: well)
     with mock_aws():
-        clients = (boto3.client(name, region_name="eu-west-1") for name in ("ssm", "sesv2"))
-        yield Account(tmp_path, *clients)
+        names = ("ssm", "sesv2", "cloudformation")
+        ssm, ses, formation = (boto3.client(name, region_name="eu-west-1") for name in names)
+        made = Account(tmp_path, ssm, ses)
+        # One mock serves all tests of a process, so another may have been here before.
+        for name in made.stored():
+            ssm.delete_parameter(Name=f"/carillon/dev/{name}")
+        for identity in ses.list_email_identities()["EmailIdentities"]:
+            ses.delete_email_identity(EmailIdentity=identity["IdentityName"])
+        formation.delete_stack(StackName="carillon-dev")
+        yield made
 
 
 @pytest.fixture
