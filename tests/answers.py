@@ -53,6 +53,7 @@ EXPECTED: dict[str, Any] = {
     "operations-audit": 200,
     "operations-redrive": 202,
     "redrives-step": DONE,
+    "migrations-dry-run": {"done": True, "changed": 0},
     "jobs-batch": DONE,
     "users-export": 202,
     "operations-switch": 200,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from carillon_client.cli import backup, setup
+from carillon_client.cli import backup, migrate, setup
 from carillon_client.cli.setup import DEFAULT
 from carillon_client.client import Carillon
 from carillon_client.errors import CarillonError
@@ -16,6 +16,7 @@ from carillon_client.stage.store import ADMIN_TOKEN
 
 group = typer.Typer(no_args_is_help=True)
 backup.add_to(group)
+group.command()(migrate.migrate)
 
 SETTLE_SECONDS = 60
 GRACE_SECONDS = 30 * 86_400 + SETTLE_SECONDS

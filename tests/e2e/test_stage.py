@@ -1,4 +1,4 @@
-"""docs/backup.md, typed as it stands: what was deleted is back, and counts as it did."""
+"""What a stage keeps: docs/backup.md typed as it stands, and items brought to a new layout."""
 
 import json
 import os
@@ -73,6 +73,11 @@ def shell(stack: offline.Stack, tmp_path: Path) -> Callable[[str], str]:
     return say
 
 
+def physical(formation: Any, table: str) -> str:
+    found = formation.describe_stack_resource(StackName=deploy.STACK, LogicalResourceId=table)
+    return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+
 def lose(stack: offline.Stack) -> int:
     """Delete every item of the tables; return how many there were."""
     tables = resources("AWS::DynamoDB::Table")
@@ -82,9 +87,7 @@ def lose(stack: offline.Stack) -> int:
         cloud.client("cloudformation", stack.cloud) as formation,
     ):
         for table in LOST:
-            name = formation.describe_stack_resource(
-                StackName=deploy.STACK, LogicalResourceId=table
-            )["StackResourceDetail"]["PhysicalResourceId"]
+            name = physical(formation, table)
             keys = [key["AttributeName"] for key in tables[table]["KeySchema"]]
             for page in dynamodb.get_paginator("scan").paginate(TableName=name):
                 for item in page["Items"]:
@@ -147,3 +150,36 @@ def test_h11_every_command_of_the_guide_was_typed_and_what_was_lost_is_back(
     api.ended(more)
     until_counted(api, {"sent": 4})
     assert json.loads(shell("carillon switch list --json")) == []
+
+
+def test_h12_the_command_brings_old_entries_into_the_index_of_the_unread(
+    stack: offline.Stack, api: Api, shell: Callable[[str], str]
+) -> None:
+    body = {"user_id": "ada", "channels": ["inapp"], "message": "Hello"}
+    api.ended(api.send(body).json()["data"]["notification_id"])
+    unread = "/api/v1/users/ada/notifications?unread=true"
+    before = api.call("GET", unread).json()["data"]
+    assert before
+    with (
+        cloud.client("dynamodb", stack.cloud) as dynamodb,
+        cloud.client("cloudformation", stack.cloud) as formation,
+    ):
+        controls = physical(formation, "ControlsTable")  # another test may have migrated
+        dynamodb.delete_item(
+            TableName=controls, Key={"kind": {"S": "schema"}, "name": {"S": "items"}}
+        )
+        name = physical(formation, "InboxTable")
+        for item in dynamodb.scan(TableName=name)["Items"]:  # as they were before there was one
+            dynamodb.update_item(
+                TableName=name,
+                Key={"user": item["user"], "position": item["position"]},
+                UpdateExpression="REMOVE unread",
+            )
+    assert api.call("GET", unread).json()["data"] == []
+    migrate = 'carillon stage migrate --stage "$STAGE"'
+    said = shell(f"{migrate} --dry-run")
+    assert re.search(r"layout 0 of 1: \d+ looked at, [1-9]\d* to change", said)
+    assert api.call("GET", unread).json()["data"] == []
+    assert re.search(r"layout 1 of 1: \d+ looked at, [1-9]\d* changed", shell(migrate))
+    assert api.call("GET", unread).json()["data"] == before
+    assert "layout 1 of 1: 0 looked at, 0 changed" in shell(migrate)
