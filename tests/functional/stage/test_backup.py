@@ -55,6 +55,11 @@ class Deployed:
 @pytest.fixture
 def stage(account) -> Deployed:
     formation = boto3.client("cloudformation", region_name="eu-west-1")
+    dynamodb = boto3.client("dynamodb", region_name="eu-west-1")
+    for backup in dynamodb.list_backups()["BackupSummaries"]:
+        dynamodb.delete_backup(BackupArn=backup["BackupArn"])
+    for table in dynamodb.list_tables()["TableNames"]:
+        dynamodb.delete_table(TableName=table)
     made = {
         name: {
             "Type": "AWS::DynamoDB::Table",
@@ -64,7 +69,6 @@ def stage(account) -> Deployed:
     }
     body = json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": made})
     formation.create_stack(StackName="carillon-dev", TemplateBody=body)
-    dynamodb = boto3.client("dynamodb", region_name="eu-west-1")
 
     def run(command: str, *words: str) -> Any:
         return account.run("stage", command, "--stage", "dev", *words)
