@@ -121,22 +121,24 @@ class Tables:
         """
         name = f"{self.stack}-{table}-restored-{source.label}"
         try:
-            if source.backup:
-                arn = self._backup(table, source.backup)
-                self.dynamodb.restore_table_from_backup(TargetTableName=name, BackupArn=arn)
-            elif source.at:
-                self.dynamodb.restore_table_to_point_in_time(
-                    SourceTableName=self.name(table),
-                    TargetTableName=name,
-                    RestoreDateTime=source.at,
-                    BillingModeOverride="PAY_PER_REQUEST",
-                )
-        except self.dynamodb.exceptions.TableAlreadyExistsException:
-            pass  # An earlier run's, which this one goes on with.
+            self.dynamodb.describe_table(TableName=name)
+        except self.dynamodb.exceptions.ResourceNotFoundException:
+            self._begin(table, source, name)
         self.dynamodb.get_waiter("table_exists").wait(
             TableName=name, WaiterConfig={"Delay": LOOK_SECONDS, "MaxAttempts": LOOKS}
         )
         return name
+
+    def _begin(self, table: str, source: Source, name: str) -> None:
+        if source.backup:
+            arn = self._backup(table, source.backup)
+            self.dynamodb.restore_table_from_backup(TargetTableName=name, BackupArn=arn)
+        elif source.at:
+            self.dynamodb.restore_table_to_point_in_time(
+                SourceTableName=self.name(table),
+                TargetTableName=name,
+                RestoreDateTime=source.at,
+            )
 
     def _backup(self, table: str, name: str) -> str:
         found = [each.arn for each in self.backups() if (each.table, each.name) == (table, name)]

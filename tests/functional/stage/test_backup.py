@@ -139,6 +139,17 @@ def test_h11_a_dry_run_writes_nothing_and_what_it_restored_is_used(stage) -> Non
     assert len(stage.items("UsersTable")) == 1
 
 
+def test_h11_a_table_that_somebody_restored_by_hand_is_gone_on_with(stage) -> None:
+    name = "carillon-dev-UsersTable-restored-by-hand"
+    user(stage, "ada")
+    stage.dynamodb.restore_table_to_point_in_time(
+        SourceTableName=stage.tables.name("UsersTable"), TargetTableName=name
+    )
+    stage.lose("UsersTable")
+    assert " 1 written" in stage.restore("--backup", "by-hand", "--table", "UsersTable")
+    assert name not in stage.dynamodb.list_tables()["TableNames"]
+
+
 def test_h11_the_moment_asked_for_is_the_one_restored_to(stage) -> None:
     asked: list[Json] = []
     stage.dynamodb.meta.events.register(
