@@ -83,7 +83,7 @@ def sample(name: str, value: float) -> None:
 
 def observe(name: str, seconds: float, **labels: str) -> None:
     """Add a duration to a histogram."""
-    _add(name, labels, seconds, {"seconds": round(seconds, 6), _bucket(seconds): 1})
+    _add(name, labels, seconds, {"seconds": round(seconds, 4), _bucket(seconds): 1})
 
 
 def accepted_within(seconds: float) -> None:
