@@ -144,6 +144,11 @@ invoke: environments ## run a built function as Lambda does (FN=EmailFunction EV
 bench: environments ## measure throughput and latency on a stack of its own
 	@$(DEV)/python benchmarks/run.py
 
+# Only what compares, simulates or draws installs .venv/bench.
+BENCH := $(VENV)/bench/bin
+.PHONY: bench-environment
+bench-environment: $(VENV)/bench/.ready
+
 .PHONY: crash
 crash: environments ## kill workers in the middle of their work and count what arrived (COUNT=3000)
 	@PYTHONPATH=localstack:client:benchmarks $(DEV)/python -m bench.crash --count $(COUNT) --output docs/proof/crash.json
@@ -253,7 +258,7 @@ WITHOUT_functions/channels/push := google-api-core google-cloud-core google-clou
 
 .PHONY: lock
 lock: $(VENV)/uv/.ready ## resolve every requirements file anew (UPGRADE=--upgrade to move versions)
-	@for set in uv tools cloud dev aws; do \
+	@for set in uv tools cloud dev aws bench; do \
 		echo "locking requirements/$$set.txt"; \
 		$(COMPILE) requirements/$$set.in -o requirements/$$set.txt \
 			$(addprefix --no-emit-package ,$(WITHOUT_functions/api/docs)) || exit 1; done
