@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,19 @@ ENDED = {
     "cancelled",
 }
 DEADLINE = 60
+PATIENCE = 90
+"""Seconds that something may take which passes through several queues, or waits for a retry."""
 Json = dict[str, Any]
+
+
+def until(true: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Return the first true answer; raises AssertionError when none comes."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if found := true():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it did not come to pass")
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from served import PATIENCE, until
 
 from carillon_client import Carillon, NotEnded
 from carillon_client.models import DeadLetter, Registration
@@ -20,20 +20,9 @@ from offline.stack import Stack
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 90
 FLAKY = "+15005550070"
 """Twilio's 503, the first time for each notification."""
 Json = dict[str, Any]
-
-
-def until(true: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Return the first true answer; raises AssertionError when none comes."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        if found := true():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not come to pass")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,12 +10,12 @@ from typing import Any
 import pytest
 import requests
 from seed_documents import TEXTS, blocks, faults
+from served import until
 
 from offline import stack as offline
 
 pytestmark = pytest.mark.e2e
 
-DEADLINE = 60
 Json = dict[str, Any]
 
 
@@ -65,7 +64,7 @@ def test_i6_alertora_s_two_commands(stack: offline.Stack) -> None:
     said = run(notify.replace("<api_token>", made["api_token"]), stack.api)
     assert said == blocks(TEXTS["S4"])[3]
     content = "This is a test email from Alertora"
-    arrived = _soon(
+    arrived = until(
         lambda: [
             message
             for message in requests.get(f"{stack.sandbox}/messages", timeout=30).json()
@@ -126,7 +125,7 @@ def test_i6_a_user_registers_logs_in_and_is_notified(stack: offline.Stack, clien
     sent = client("POST", "/api/notifications/send-notification", body)
     assert sent.json()["result"] == {"success": True, "routingKey": "notification.push"}
     place = f"/api/notifications/{sent.headers['Location'].rpartition('/')[2]}/statuses"
-    ended = _soon(lambda: _ended(client("GET", place).json()))
+    ended = until(lambda: _ended(client("GET", place).json()))
     assert (ended["channel"], ended["status"]) == ("push", "sent")
 
 
@@ -135,7 +134,7 @@ def test_i6_numbered_users_have_an_inbox(client: Api) -> None:
     body = {"type": "inapp", "to": "user@example.com", "message": "Hello!", "user_id": number}
     sent = client("POST", "/notifications", body)
     assert sent.status_code == 202, sent.text
-    (entry,) = _soon(lambda: client("GET", f"/users/{number}/notifications").json())
+    (entry,) = until(lambda: client("GET", f"/users/{number}/notifications").json())
     assert (entry["id"], entry["message"]) == (sent.json()["id"], "Hello!")
 
 
@@ -145,7 +144,7 @@ def test_i6_a_notification_is_made_read_listed_and_reported(client: Api) -> None
     client("PUT", f"/api/v1/users/{user}", {"email": "user@example.com"})
     made = client("POST", "/api/v1/notifications", asked).json()["data"]["notification_id"]
     place = f"/api/v1/notifications/{made}"
-    _soon(lambda: client("GET", place).json()["data"]["status"] == "completed")
+    until(lambda: client("GET", place).json()["data"]["status"] == "completed")
     assert client("GET", f"/api/v1/users/{user}/notifications").status_code == 200
     patched = client("PATCH", f"{place}/status", {"status": "delivered"}).json()["data"]
     assert patched["deliveries"][0]["status"] == "delivered"
@@ -168,13 +167,3 @@ def test_i6_many_aliases_at_once_do_not_wait_for_each_other(client: Api) -> None
 
 def _ended(found: Json) -> Json | None:
     return None if found["statuses"]["status"] == "pending" else dict(found["statuses"])
-
-
-def _soon(question: Any) -> Any:
-    """Ask until the answer is something."""
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
-        if answer := question():
-            return answer
-        time.sleep(0.05)
-    raise AssertionError("nothing came")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import requests
-from served import Api
+from served import Api, until
 
 from offline import cloud
 from offline.stack import Stack
@@ -16,17 +16,6 @@ pytestmark = pytest.mark.e2e
 
 Json = dict[str, Any]
 BULK = 5_000
-PATIENCE = 90
-
-
-def until(true: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Return the first true answer; raises AssertionError when none comes."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        if found := true():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not come to pass")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Users on the embedded cloud: what races, and the jobs that erase and export."""
 
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,13 +8,12 @@ from typing import Any
 
 import pytest
 import requests
-from served import Api
+from served import Api, until
 
 from offline import stack as offline
 
 pytestmark = pytest.mark.e2e
 
-DEADLINE = 60
 Json = dict[str, Any]
 
 
@@ -33,16 +31,6 @@ def user(api: Api) -> str:
     path = f"/api/v1/users/Zoë-{uuid.uuid4().hex[:8]}"
     assert api.call("PUT", path, {"email": "zoe@example.com"}).status_code == 201
     return path
-
-
-def _until(ask: Callable[[], Any]) -> Any:
-    """Ask until there is an answer."""
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
-        if found := ask():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("nothing came")
 
 
 def _at_once(calls: list[Callable[[], requests.Response]]) -> list[requests.Response]:
@@ -100,7 +88,7 @@ def test_j6_an_export_is_behind_its_link(api: Api, user: str) -> None:
     (sent,) = _send(api, user, 1)
     first = api.call("GET", f"{user}/export")
     assert (first.status_code, first.json()["data"]["link"]) == (202, None)
-    link = _until(lambda: api.call("GET", f"{user}/export").json()["data"]["link"])
+    link = until(lambda: api.call("GET", f"{user}/export").json()["data"]["link"])
     document = requests.get(link, timeout=30).json()
     assert document["profile"]["email"] == "zoe@example.com"
     assert [entry["notification_id"] for entry in document["inbox"]] == [sent]
@@ -114,7 +102,7 @@ def test_j5_an_erased_user_is_gone_and_what_was_sent_stands_without_them(
     assert api.call("DELETE", user).status_code == 202
     assert api.call("GET", user).status_code == 404
     # The id is free again once the job is done; then nothing of before is with it.
-    _until(lambda: api.call("PUT", user, {}).status_code == 201)
+    until(lambda: api.call("PUT", user, {}).status_code == 201)
     assert api.call("GET", f"{user}/notifications").json()["data"] == []
     assert api.call("GET", f"{user}/notifications?channel=inapp").json()["data"] == []
     left = api.call("GET", f"/api/v1/notifications/{sent}").json()["data"]

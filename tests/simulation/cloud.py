@@ -156,7 +156,7 @@ class Cloud:
             return lambda: self.store.call(operation, told)
         found = getattr(self, f"_{service}_{operation}", None)
         if found is None:
-            raise NotImplementedError(f"the simulated cloud has no {service} {operation}")
+            raise LookupError(f"the simulated cloud has no {service} {operation}")
         return lambda: found(told)
 
     # ------------------------------------------------------------------ SNS

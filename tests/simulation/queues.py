@@ -148,4 +148,4 @@ def _matches(wanted: Any, value: Any) -> bool:
             "<=": number <= bound,
             "=": number == bound,
         }[sign]
-    raise NotImplementedError(f"filter policies with {kind}")
+    raise LookupError(f"the simulated cloud knows no filter {kind}")

@@ -4,6 +4,7 @@ Errors and their classes are those of the sandbox (localstack/sandbox/addresses.
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -32,27 +33,31 @@ class Reply:
 
 
 class Provider:
-    """What the providers have in common; each knows its own words."""
+    """What the providers have in common."""
 
     name = ""
     channel = ""
     hosts: tuple[str, ...] = ()
     errors: tuple[Agreed, ...] = ()
 
+
+class OverHttp(Provider, ABC):
+    """A provider that is asked by HTTP; each knows its own words."""
+
+    @abstractmethod
     def read(self, url: str, body: Any) -> tuple[str, str]:
         """Return the address and the text of a request."""
-        raise NotImplementedError
 
+    @abstractmethod
     def accepted(self, message_id: str) -> Reply:
         """Return the answer to what was accepted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refused(self, fault: Fault) -> Reply:
         """Return an error in the provider's own words."""
-        raise NotImplementedError
 
 
-class Ses(Provider):
+class Ses(OverHttp):
     """Amazon SES v2."""
 
     name, channel, errors = "ses", "email", SES_ADDRESSES
@@ -76,7 +81,7 @@ class Ses(Provider):
         return Reply(fault.status, body, {"x-amzn-ErrorType": fault.code})
 
 
-class Twilio(Provider):
+class Twilio(OverHttp):
     """Twilio's Messages."""
 
     name, channel, errors = "twilio", "sms", TWILIO_ADDRESSES
@@ -98,7 +103,7 @@ class Twilio(Provider):
         return Reply(fault.status, json.dumps(told))
 
 
-class Fcm(Provider):
+class Fcm(OverHttp):
     """Firebase Cloud Messaging, HTTP v1."""
 
     name, channel, errors = "fcm", "push", FCM_ADDRESSES
@@ -143,7 +148,7 @@ class Fcm(Provider):
         return Reply(fault.status, json.dumps({"error": error}))
 
 
-class SendGrid(Provider):
+class SendGrid(OverHttp):
     """SendGrid's Mail Send."""
 
     name, channel, errors = "sendgrid", "email", SENDGRID_ADDRESSES
@@ -165,7 +170,7 @@ class SendGrid(Provider):
         return Reply(fault.status, json.dumps({"errors": [error]}))
 
 
-class Aws(Provider):
+class Aws(OverHttp):
     """AWS End User Messaging SMS."""
 
     name, channel, errors = "aws", "sms", AWS_ADDRESSES

@@ -19,7 +19,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
 from sandbox.outcomes import Fault
-from simulation.senders import PROVIDERS, Provider, Reply, class_of, errors
+from simulation.senders import PROVIDERS, OverHttp, Provider, Reply, class_of, errors
 from simulation.weather import Weather
 
 JSON = dict[str, Any]
@@ -68,7 +68,9 @@ class Wire:
     def __init__(self, cloud: Any, weather: Weather, story: Any, heard: Any) -> None:
         self.cloud, self.weather, self.story, self.heard = cloud, weather, story, heard
         self.scheduler = cloud.scheduler
-        self.by_host = {host: each for each in PROVIDERS for host in each.hosts}
+        self.by_host = {
+            host: each for each in PROVIDERS if isinstance(each, OverHttp) for host in each.hosts
+        }
         self.requests: list[Request] = []
         self.luck: dict[str, str] = {}
 
@@ -160,7 +162,7 @@ class Wire:
         pool: HTTPConnectionPool,
         url: str,
         timeout: Any,
-        provider: Provider,
+        provider: OverHttp,
         made: Request,
         fate: str,
         fault: Fault | None,
