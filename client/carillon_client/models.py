@@ -105,6 +105,16 @@ class DeliveryError(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cost(Model):
+    """An estimate, as decimal text: the provider's charge, AWS's, and both together."""
+
+    provider: str
+    aws: str
+    total: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryStatus(Model):
     """Where one delivery stands; push has one per device."""
 
@@ -117,6 +127,7 @@ class DeliveryStatus(Model):
     provider: str | None = None
     provider_message_id: str | None = None
     possible_duplicate: bool = False
+    cost: Cost | None = None
     error: DeliveryError | None = None
     updated_at: datetime | None = None
 

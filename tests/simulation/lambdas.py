@@ -28,7 +28,9 @@ STATELESS = frozenset(
     {
         "carillon.rendering",
         "carillon.schemas",
+        "carillon.bill",
         "carillon.prices",
+        "carillon.spending",
         "carillon.log",
         "carillon.storage",
     }

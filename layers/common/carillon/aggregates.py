@@ -20,6 +20,7 @@ from carillon.counters import CountedBatch, Period, any_of_them, count_once
 from carillon.log import logger
 from carillon.messages import channel_of
 from carillon.models import OPEN_STATES, TEST, Channel, State, now
+from carillon.spending import aws_share
 from carillon.storage import Item
 from carillon.tables import Delivery, Notification
 
@@ -145,6 +146,16 @@ def _of_delivery(old: Image | None, delivery: Delivery) -> Iterator[tuple[Series
     yield _series(delivery, channel, after), "total", 1
     if after == State.SENT:
         yield _series(delivery, channel, after), _bucket(delivery), 1
+        yield _series(delivery, channel, after), "provider_cost", int(delivery.provider_cost or 0)
+    if before == OPEN:
+        yield _series(delivery, channel, after), "aws_cost", _aws_cost(delivery, channel)
+
+
+def _aws_cost(delivery: Delivery, channel: Channel) -> int:
+    """Return AWS's share, in billionths; what ended without being sent is taken to cost as much."""
+    if delivery.aws_cost is None:
+        return aws_share(channel)
+    return int(delivery.aws_cost)
 
 
 def _of_everybody(

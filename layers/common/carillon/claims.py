@@ -24,6 +24,7 @@ from carillon.messages import Message
 from carillon.models import TEST, State, now, timestamp
 from carillon.rendering import Content, content_hash
 from carillon.settings import settings
+from carillon.spending import NOTHING, Cost
 from carillon.tables import Delivery, expiry, tenant_key
 
 LEASE_MARGIN = 5
@@ -155,13 +156,15 @@ class Claim:
     at_most_once: bool
     receives: int = 1
 
-    def sent(self, provider: str, message_id: str) -> State:
+    def sent(self, provider: str, message_id: str, cost: Cost = NOTHING) -> State:
         """Record SENT: a fact, written even when the lease has passed to somebody else."""
         logger().info("sent", extra={"provider": provider, "provider_message_id": message_id})
         self.delivery.provider = provider
         actions = [
             Delivery.provider.set(provider),
             Delivery.provider_message_id.set(message_id),
+            Delivery.provider_cost.set(cost.provider),
+            Delivery.aws_cost.set(cost.aws),
             *no_error(self.delivery),
         ]
         if not self._write(State.SENT, actions, self._held(), self._line()):

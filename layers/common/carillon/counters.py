@@ -124,6 +124,9 @@ class DeliveryCount(Item):
     le_300000 = NumberAttribute(null=True)
     le_3600000 = NumberAttribute(null=True)
     more = NumberAttribute(null=True)
+    # What they cost, in billionths; it stays as the buckets do.
+    provider_cost = NumberAttribute(null=True)
+    aws_cost = NumberAttribute(null=True)
     expires_at = NumberAttribute()  # epoch seconds
 
 

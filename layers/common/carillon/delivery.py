@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from carillon import breaker, controls, legs, messages, metrics
+from carillon import breaker, controls, legs, messages, metrics, spending
 from carillon.aws import secret, sqs
 from carillon.breaker import Way
 from carillon.claims import Claim, NotNowError, abandon, claim, pause
@@ -233,6 +233,10 @@ def _deliver(worker: _Worker, message: Message, address: str, receives: int) -> 
 def _attempt(worker: _Worker, held: Claim, way: Way | None, outgoing: Outgoing) -> State:
     if way is None:
         return held.sent(TEST, f"test_{outgoing.message.notification_id}")
+    # Before the call: between its answer and the write of it nothing else is to happen.
+    cost = spending.of_delivery(
+        outgoing.message, worker.channel, outgoing.address, outgoing.content, way.provider
+    )
     if not way.enter():
         held.release(breaker.OPEN_SECONDS, "breaker-open")
     try:
@@ -247,7 +251,7 @@ def _attempt(worker: _Worker, held: Claim, way: Way | None, outgoing: Outgoing) 
             way.failed(error)
             if error.failure is Failure.RECIPIENT:
                 deactivate(outgoing.message, worker.channel, outgoing.address, error.code)
-    state = held.sent(sent.provider, sent.provider_message_id)
+    state = held.sent(sent.provider, sent.provider_message_id, cost)
     way.succeeded()
     return state
 

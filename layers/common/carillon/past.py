@@ -45,6 +45,7 @@ def at(item: Delivery, moment: str) -> Delivery | None:
         then.reason = item.reason
     if any(line.after == State.SENT for line in known):
         then.provider, then.provider_message_id = item.provider, item.provider_message_id
+        then.provider_cost, then.aws_cost = item.provider_cost, item.aws_cost
     if error := _error(known):
         then.error_code, then.failure = error
         then.error_message = item.error_message if error.code == item.error_code else ""

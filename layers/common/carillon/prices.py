@@ -52,14 +52,18 @@ class _ByRegion(BaseModel):
 class _PriceList(BaseModel):
     currency: str
     sources: dict[str, _Source]
+    providers: dict[str, _Rate]
     email: _Rate
     push: _Rate
     inapp: _Rate
     sms: _ByRegion
 
 
-def estimate(channel: Channel, address: str | None, content: Content) -> Price:
-    """Return what ``content`` may cost on ``channel``; text messages by the number's region."""
+def estimate(channel: Channel, address: str | None, content: Content, provider: str = "") -> Price:
+    """Return what ``content`` may cost on ``channel``; text messages by the number's region.
+
+    A ``provider`` that has a price of its own has that one.
+    """
     prices = _prices()
     region, units = None, 1
     match channel:
@@ -72,6 +76,7 @@ def estimate(channel: Channel, address: str | None, content: Content) -> Price:
             rate = prices.push
         case Channel.INAPP:
             rate = prices.inapp
+    rate = prices.providers.get(provider, rate)
     source = prices.sources[rate.source]
     return Price(
         amount=f"{rate.rate * units:f}",

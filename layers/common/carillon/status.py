@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from carillon import ledger, legs, past
+from carillon import ledger, legs, past, spending
 from carillon.errors import not_found
 from carillon.ledger import history
 from carillon.messages import Message, channel_of, target_of
 from carillon.models import OPEN_STATES, Channel, State, timestamp
+from carillon.spending import CostOut
 from carillon.tables import Delivery, Notification
 
 Summary = Literal[
@@ -68,7 +69,10 @@ class DeliveryError(BaseModel):
 
 
 class DeliveryStatus(BaseModel):
-    """Where one delivery stands. Push has one per device."""
+    """Where one delivery stands. Push has one per device.
+
+    ``cost`` is an estimate, null before it was sent.
+    """
 
     channel: Channel
     target: str
@@ -79,6 +83,7 @@ class DeliveryStatus(BaseModel):
     provider: str | None = None
     provider_message_id: str | None = None
     possible_duplicate: bool = False
+    cost: CostOut | None = None
     error: DeliveryError | None = None
     updated_at: str | None = None
 
@@ -310,6 +315,7 @@ def _delivery(standing: Standing, address: str | None, item: Delivery | None) ->
         "provider": item.provider,
         "provider_message_id": item.provider_message_id,
         "possible_duplicate": bool(item.maybe_sent) and made > 1,
+        "cost": _cost(item),
         "error": _error(item),
         "updated_at": item.updated_at,
     }
@@ -322,6 +328,12 @@ def _reason(item: Delivery) -> str | None:
     if lines and lines[-1].after == item.state:
         return ledger.reason_of(lines[-1])
     return item.reason if item.state in _WITHHELD | {State.EXPIRED} else None
+
+
+def _cost(item: Delivery) -> CostOut | None:
+    if item.provider_cost is None:
+        return None
+    return spending.told(int(item.provider_cost), int(item.aws_cost or 0))
 
 
 def _error(item: Delivery) -> DeliveryError | None:

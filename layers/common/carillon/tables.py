@@ -238,6 +238,9 @@ class Delivery(Item):
     reason = UnicodeAttribute(null=True)  # why no call was made
     provider = UnicodeAttribute(null=True)
     provider_message_id = UnicodeAttribute(null=True)
+    # What sending it cost, in billionths of the currency (carillon/spending.py):
+    provider_cost = NumberAttribute(null=True)
+    aws_cost = NumberAttribute(null=True)
     error_code = UnicodeAttribute(null=True)
     error_message = UnicodeAttribute(null=True)
     failure = UnicodeAttribute(null=True)
