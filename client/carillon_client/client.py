@@ -6,6 +6,7 @@ from carillon_client.access import Access
 from carillon_client.analytics import Analytics
 from carillon_client.errors import NotEnded
 from carillon_client.models import DeadLetterJob, NotificationStatus
+from carillon_client.money import Money
 from carillon_client.notifications import Notifications
 from carillon_client.operations import Operators
 from carillon_client.retries import polls
@@ -17,7 +18,7 @@ from carillon_client.users import Users
 WAIT = 60.0
 
 
-class Operations(Notifications, Users, Templates, Access, Sessions, Analytics, Operators):
+class Operations(Notifications, Users, Templates, Access, Sessions, Analytics, Operators, Money):
     """All that either client can ask for."""
 
 

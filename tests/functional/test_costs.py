@@ -1,15 +1,20 @@
 """What deliveries cost: told of each, and added up by day."""
 
+from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from functional.conftest import ADMIN_CALLER, APPLICATION_CALLER
+from functional.test_analytics import DAY, accepted, count, moved
 
 from carillon import spending
 from carillon.models import Channel
-from carillon.tables import Delivery
+from carillon.tables import Client, Delivery
 
 Json = dict[str, Any]
 PATH = "/api/v1/notifications"
+SHOP = APPLICATION_CALLER["client_id"]
 SMS_US = 8_300_000
 """Billionths of a dollar for a segment to the United States, as in prices.json."""
 
@@ -101,3 +106,100 @@ def test_g15_what_is_sent_with_a_test_key_costs_nothing(channel) -> None:
 
     message = Message.model_construct(test=True, targets={channel: ["x"]})
     assert spending.of_delivery(message, channel, "x", {"text": "x"}, "any") == spending.NOTHING
+
+
+Report = Callable[..., Json]
+
+
+@pytest.fixture
+def spent(cloud) -> Report:
+    """Return an asker for a tenant's costs of one day, two clients of it being registered."""
+    for client_id, tenant in ((SHOP, "default"), ("bank", "default"), ("spy", "other")):
+        Client(
+            f"client#{client_id}",
+            tenant=tenant,
+            service_name=client_id,
+            notification_types=[],
+            keys=[],
+            created_at=DAY,
+            updated_at=DAY,
+        ).save()
+    return asked_for
+
+
+def asked_for(ask: Any, group_by: str = "", day: str = DAY) -> Json:
+    query = {"from": day, "to": day} | ({"group_by": group_by} if group_by else {})
+    reply = ask("GET", "/api/v1/ops/costs", query=query, caller=ADMIN_CALLER)
+    assert reply.status == 200
+    return reply.data
+
+
+def sent(target: str = "email", provider_cost: int = 100_000, **change: str) -> Json:
+    """A record of a delivery that was sent."""
+    found = moved("sending", "sent", target, **change)
+    found["dynamodb"]["NewImage"] |= {
+        "provider_cost": {"N": str(provider_cost)},
+        "aws_cost": {"N": "7000"},
+    }
+    return found
+
+
+def test_g15_costs_are_added_up_the_provider_s_and_aws_s_apart(spent, ask) -> None:
+    count(accepted(["email", "sms"]), sent(), sent("sms", 8_300_000))
+    report = spent(ask, "channel")
+    rows = {row["channel"]: row for row in report["rows"]}
+    assert (rows["email"]["provider"], rows["sms"]["provider"]) == ("0.0001", "0.0083")
+    assert {row["aws"] for row in rows.values()} == {"0.000007"}
+    assert report["totals"] == {
+        "sent": 2,
+        "provider": "0.0084",
+        "aws": "0.000014",
+        "total": "0.008414",
+        "currency": "USD",
+    }
+    assert all(date.fromisoformat(told) for told in report["as_of"].values())
+
+
+def test_g15_costs_stay_when_a_delivery_goes_on(spent, ask) -> None:
+    count(accepted(["email"]), sent(), moved("sent", "delivered"))
+    totals = spent(ask)["totals"]
+    assert (totals["provider"], totals["aws"], totals["sent"]) == ("0.0001", "0.000007", 1)
+
+
+def test_g15_what_ended_without_being_sent_cost_aws_s_share_alone(spent, ask) -> None:
+    count(accepted(["email"]), moved("sending", "failed"))
+    totals = spent(ask)["totals"]
+    share = spending.in_units(spending.aws_share(Channel.EMAIL))
+    assert (totals["provider"], totals["aws"], totals["sent"]) == ("0", share, 0)
+
+
+@pytest.mark.parametrize(
+    ("by", "groups"),
+    [
+        ("day", [DAY]),
+        ("category", ["news", "orders"]),
+        ("template", [None, "hello"]),
+        ("client", [SHOP, "bank"]),
+    ],
+)
+def test_g15_costs_are_told_by_day_category_template_and_client(spent, ask, by, groups) -> None:
+    count(sent(), sent(category="news", template_code="hello", sender="default#bank"))
+    found = [row[by] or None for row in spent(ask, by)["rows"]]
+    assert sorted(found, key=str) == sorted(groups, key=str)
+
+
+def test_g15_another_tenant_s_costs_are_not_told(spent, ask) -> None:
+    count(sent(), sent(sender="other#spy"))
+    assert spent(ask)["totals"]["sent"] == 1
+
+
+def test_costs_of_a_span_that_ends_before_it_begins_are_refused(spent, ask) -> None:
+    query = {"from": "2026-11-21", "to": "2026-11-20"}
+    reply = ask("GET", "/api/v1/ops/costs", query=query, caller=ADMIN_CALLER)
+    assert (reply.status, reply.body["code"]) == (400, "bad-span")
+
+
+def test_g15_a_day_without_deliveries_costs_nothing(spent, ask) -> None:
+    before = str(date.fromisoformat(DAY) - timedelta(days=1))
+    report = spent(ask, "channel", day=before)
+    assert (report["rows"], report["totals"]["total"]) == ([], "0")

@@ -40,6 +40,7 @@ SCOPES = {
     "POST /api/v1/notifications/{notification_id}/cancel": Scope.SEND,
     "GET /api/v1/analytics/deliveries": Scope.READ,
     "GET /api/v1/ops/slo": Scope.OPS,
+    "GET /api/v1/ops/costs": Scope.OPS,
     "GET /api/v1/ops/audit": Scope.ADMIN,
     "POST /api/v1/templates": Scope.TEMPLATES,
     "GET /api/v1/templates": Scope.TEMPLATES,

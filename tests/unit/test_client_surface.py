@@ -113,6 +113,7 @@ ELSEWHERE = {
     ("put_preferences", "channels"): {"sms": False},
     ("patch_preferences", "changes"): {"channels": {"sms": False}, "timezone": None},
     ("search", "to"): "ada@example.com",
+    ("costs", "group_by"): ["day", "channel"],
     ("test_send", "to"): {"phone": "+14155552671"},
 }
 

@@ -9,6 +9,7 @@ from carillon_client.cli import (
     figures,
     history,
     inbox,
+    money,
     notifications,
     setup,
     stage,
@@ -35,6 +36,7 @@ app = typer.Typer(
 notifications.add_to(app)
 history.add_to(app)
 figures.add_to(app)
+money.add_to(app)
 audit.add_to(app)
 command(app)(access.login)
 app.command()(setup.setup)

@@ -5,9 +5,9 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 
-from carillon import audit, clearing, http, objectives, switches, triage
+from carillon import analytics, audit, clearing, costs, http, objectives, switches, triage
 from carillon.identity import Scope
-from carillon.models import Answer, ChannelName, Moment, Name, Page, now
+from carillon.models import Answer, ChannelName, Day, Moment, Name, Page, now
 from carillon.switches import SwitchOut, SwitchRequest
 from carillon.triage import (
     Code,
@@ -223,6 +223,28 @@ def read_objectives() -> Response[Answer[objectives.ObjectivesOut]]:
     """
     http.caller(app, Scope.OPS)
     return http.answer(app, objectives.standing(now()), "Objectives measured")
+
+
+@app.get(
+    "/api/v1/ops/costs",
+    summary="What deliveries cost",
+    tags=["Operations"],
+    responses=http.responses(Answer[costs.CostReport], *READ_REFUSALS),
+)
+def read_costs(
+    since: Annotated[Day | None, Query(alias="from")] = None,
+    until: Annotated[Day | None, Query(alias="to")] = None,
+    group_by: Annotated[list[costs.By] | None, Query()] = None,
+) -> Response[Answer[costs.CostReport]]:
+    """Return what all of the tenant's deliveries cost, by the day (UTC) they were accepted on.
+
+    An estimate: the providers' share at the prices of ``prices.json`` for what was really sent,
+    AWS's by what one notification was counted to take. Without days these are the last seven.
+    """
+    caller = http.caller(app, Scope.OPS)
+    first, last = analytics.default_span(now().date(), since, until)
+    wanted = list(dict.fromkeys(group_by or []))
+    return http.answer(app, costs.report(caller.tenant, first, last, wanted), "Costs added up")
 
 
 @app.get(

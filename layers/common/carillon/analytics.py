@@ -101,9 +101,8 @@ class _Group:
 
 def report(sender: str, since: date, until: date, group_by: Sequence[Dimension]) -> DeliveryReport:
     """Return the deliveries of "<tenant>#<client id>"; raises Problem (400) on a bad span."""
-    _check(since, until)
     totals, groups = _Group(), dict[tuple[str, ...], _Group]()
-    for count in _counts(sender, since, until):
+    for count in counts(sender, since, until):
         of = dict(zip(Dimension, count.slot.split("#"), strict=True))
         totals.add(of[Dimension.STATE], count)
         key = tuple(of[dimension] for dimension in group_by)
@@ -133,7 +132,9 @@ def _bad_span(text: str) -> Problem:
     return Problem(400, "bad-span", detail, faults=[Fault("query:from", text)])
 
 
-def _counts(sender: str, since: date, until: date) -> Iterable[DeliveryCount]:
+def counts(sender: str, since: date, until: date) -> Iterable[DeliveryCount]:
+    """Return a sender's counts of some days; raises Problem (400) on a bad span."""
+    _check(since, until)
     # "$" comes right after the "#" that ends the day.
     span = DeliveryCount.slot.between(f"{since}#", f"{until}$")
     found = list(DeliveryCount.query(series_name(sender), span, limit=MAX_COUNTS + 1))

@@ -90,6 +90,11 @@ def estimate(channel: Channel, address: str | None, content: Content, provider: 
     )
 
 
+def as_of() -> str:
+    """Return the date of the oldest price in the list."""
+    return min(source.as_of for source in _prices().sources.values())
+
+
 def region_of(number: str) -> str | None:
     """Return the region of a number in E.164, or the main one of its calling code."""
     import phonenumbers  # noqa: PLC0415 - 52 ms to load
