@@ -3,11 +3,12 @@
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from carillon import audit, migrations
 from carillon.identity import Caller, Scope
 from carillon.log import logger
+from carillon.models import Shape
 
 CALL = {"httpMethod": "INVOKE", "resource": "carillon stage migrate"}
 """What the audit trail calls it."""
@@ -22,7 +23,7 @@ class LambdaContext(Protocol):
         """Return the time left to this invocation."""
 
 
-class Order(BaseModel):
+class Order(Shape):
     """What the command asks for; ``rate`` is items written a second, at most."""
 
     model_config = ConfigDict(extra="forbid")

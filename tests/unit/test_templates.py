@@ -7,16 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from carillon.content import inline_content
 from carillon.errors import RenderError
 from carillon.messages import Inline
 from carillon.models import Channel
-from carillon.rendering import (
-    MAX_RENDERED,
-    check_source,
-    inline_content,
-    render_part,
-    render_text,
-)
+from carillon.rendering import MAX_RENDERED, check_source, render_part, render_text
 from carillon.tables import Template
 from carillon.templates import choose_locale
 

@@ -4,12 +4,11 @@ from typing import Annotated, Literal, TypeVar
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body
-from pydantic import BaseModel
 
 from carillon import accounts, http, sessions, tokens
 from carillon.credentials import LoginRequest, RefreshRequest, RegisterRequest, TokenRequest
 from carillon.identity import Scope
-from carillon.models import Answer
+from carillon.models import Answer, Shape
 from carillon.sessions import Pair
 
 T = TypeVar("T")
@@ -17,7 +16,7 @@ T = TypeVar("T")
 app = http.api()
 
 
-class AccessOut(BaseModel):
+class AccessOut(Shape):
     """A token for the API and the seconds it is good for."""
 
     access: str
@@ -42,7 +41,7 @@ class RegisteredOut(PairOut):
 class LoggedInOut(PairOut):
     """Tokens, and whose."""
 
-    class User(BaseModel):
+    class User(Shape):
         """Who has logged in."""
 
         id: str

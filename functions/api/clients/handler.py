@@ -4,26 +4,25 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
-from pydantic import BaseModel
 
 from carillon import clients, http
 from carillon.client_models import ClientPatch, ClientRequest, KeyRequest
 from carillon.identity import Mode, Scope
-from carillon.models import Answer, Page
+from carillon.models import Answer, Page, Shape
 from carillon.tables import Client
 
 app = http.api()
 ClientId = Annotated[str, Path(max_length=64)]
 
 
-class Registered(BaseModel):
+class Registered(Shape):
     """The client and its API token: shown now, kept only as a hash."""
 
     client_id: str
     api_token: str
 
 
-class NotificationTypeOut(BaseModel):
+class NotificationTypeOut(Shape):
     """A category the client sends."""
 
     name: str
@@ -31,7 +30,7 @@ class NotificationTypeOut(BaseModel):
     mandatory: bool = False
 
 
-class ClientOut(BaseModel):
+class ClientOut(Shape):
     """A registered application."""
 
     client_id: str
@@ -42,7 +41,7 @@ class ClientOut(BaseModel):
     updated_at: str
 
 
-class KeyOut(BaseModel):
+class KeyOut(Shape):
     """An API token, but for the token itself."""
 
     key_id: str

@@ -3,26 +3,25 @@
 from collections.abc import Callable
 
 from aws_lambda_powertools.event_handler import Response
-from pydantic import BaseModel
 
 from carillon import http, metrics
 from carillon.aws import sns, sqs
 from carillon.identity import Scope
 from carillon.log import logger, trace
-from carillon.models import Answer
+from carillon.models import Answer, Shape
 from carillon.settings import settings
 from carillon.tables import Notification
 
 app = http.api()
 
 
-class Liveness(BaseModel):
+class Liveness(Shape):
     """The function answers."""
 
     status: str
 
 
-class Health(BaseModel):
+class Health(Shape):
     """Each dependency, "ok" or "down", and the release that asked."""
 
     status: str

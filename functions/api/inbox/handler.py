@@ -5,11 +5,10 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
-from pydantic import BaseModel
 
 from carillon import history, http, inbox, users
 from carillon.errors import Fault, Problem
-from carillon.models import Answer, Channel, ChannelName, Name, Page, PageMeta, UserId
+from carillon.models import Answer, Channel, ChannelName, Name, Page, PageMeta, Shape, UserId
 from carillon.people import EntryPatch, Flag
 from carillon.status import Summary
 from carillon.tables import InboxItem
@@ -18,7 +17,7 @@ app = http.api()
 User = Annotated[UserId, Path()]
 
 
-class UserNotification(BaseModel):
+class UserNotification(Shape):
     """One notification, as its user sees it: what it says is known of the inbox's alone.
 
     ``status`` is null in the inbox, where an entry has arrived whatever other channels did.

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 
 from carillon import http, lint, prices, templates
 from carillon.identity import Scope
-from carillon.models import Answer, Channel, Locale, Name, Page, VersionNumber
+from carillon.models import Answer, Channel, Locale, Name, Page, Shape, VersionNumber
 from carillon.tables import Template
 from carillon.template_models import (
     ActivateRequest,
@@ -25,7 +25,7 @@ READ_REFUSALS = (400, 401, 403, 404, 503)
 WRITE_REFUSALS = (400, 401, 403, 404, 412, 413, 415, 422, 503)
 
 
-class TemplateSummary(BaseModel):
+class TemplateSummary(Shape):
     """A version of a template, without its texts; ``language`` is the one to fall back to."""
 
     id: int
@@ -38,7 +38,7 @@ class TemplateSummary(BaseModel):
     created_at: str
 
 
-class TemplateOut(BaseModel):
+class TemplateOut(Shape):
     """A version of a template: its parts by locale and channel."""
 
     id: int
@@ -51,7 +51,7 @@ class TemplateOut(BaseModel):
     created_at: str
 
 
-class VersionOut(BaseModel):
+class VersionOut(Shape):
     """A version in the template's history."""
 
     version: int
@@ -59,7 +59,7 @@ class VersionOut(BaseModel):
     created_at: str
 
 
-class Rendered(BaseModel):
+class Rendered(Shape):
     """What a version of a template says, by channel; what it amounts to, and may cost."""
 
     code: str

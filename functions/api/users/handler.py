@@ -4,10 +4,10 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 
 from carillon import devices, erasure, exports, http, jobs, users
-from carillon.models import Answer, Channel, UserId
+from carillon.models import Answer, Channel, Shape, UserId
 from carillon.people import (
     PreferencesPatch,
     PreferencesRequest,
@@ -22,7 +22,7 @@ app = http.api()
 User = Annotated[UserId, Path()]
 
 
-class UserOut(BaseModel):
+class UserOut(Shape):
     """A user's profile."""
 
     user_id: str
@@ -36,7 +36,7 @@ class UserOut(BaseModel):
     updated_at: str
 
 
-class PreferencesOut(BaseModel):
+class PreferencesOut(Shape):
     """What the user wants; a channel or category not named is wanted.
 
     The category ``*`` stands for every one not named. Quiet hours are kept but not obeyed yet.
@@ -49,7 +49,7 @@ class PreferencesOut(BaseModel):
     locale: str | None
 
 
-class PushTokenOut(BaseModel):
+class PushTokenOut(Shape):
     """A registered device."""
 
     id: str
@@ -60,14 +60,14 @@ class PushTokenOut(BaseModel):
     created_at: str
 
 
-class ErasureOut(BaseModel):
+class ErasureOut(Shape):
     """The job that erases a user."""
 
     job_id: str
     status: jobs.JobState
 
 
-class ExportOut(BaseModel):
+class ExportOut(Shape):
     """An export under way or ready; ``link`` is good for 15 minutes, ask again for another."""
 
     job_id: str

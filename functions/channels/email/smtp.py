@@ -19,13 +19,13 @@ from email.utils import format_datetime
 from functools import cache
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from carillon.aws import PROVIDER_TIMEOUT, secret
 from carillon.delivery import Outgoing, Sent, configured
 from carillon.errors import Failure, ProviderError
 from carillon.failures import attempt
-from carillon.models import now
+from carillon.models import Shape, now
 from carillon.settings import settings
 from functions.channels.email.sender import Sender, sender
 
@@ -98,7 +98,7 @@ ABOUT_US = frozenset({"greeting", "login", "sender"})
 """Steps before the recipient is named: a refusal there is of us, whatever its code."""
 
 
-class Account(BaseModel):
+class Account(Shape):
     """The secret: a server, and who we are there. ``none`` is for a server on this machine."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

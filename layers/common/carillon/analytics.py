@@ -7,12 +7,12 @@ from datetime import date
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from carillon.aggregates import ARRIVED, BUCKETS, MISSED, bucket_names, series_name
 from carillon.counters import DeliveryCount, percentile
 from carillon.errors import Fault, Problem
-from carillon.models import Channel
+from carillon.models import Channel, Shape
 
 MAX_DAYS = 92
 MAX_COUNTS = 20_000
@@ -43,7 +43,7 @@ class Dimension(StrEnum):
     TEMPLATE = "template"
 
 
-class Latency(BaseModel):
+class Latency(Shape):
     """Seconds from acceptance to ``sent``, read off a histogram: right to the bucket."""
 
     p50: float
@@ -51,7 +51,7 @@ class Latency(BaseModel):
     p99: float
 
 
-class Totals(BaseModel):
+class Totals(Shape):
     """How many deliveries there are, and how they stand.
 
     ``success_rate`` is the share that was sent or delivered of all that were tried to the end:
@@ -74,7 +74,7 @@ class Row(Totals):
     template: str | None = None
 
 
-class DeliveryReport(BaseModel):
+class DeliveryReport(Shape):
     """Deliveries accepted from one day to another, both included; a group of none has no row."""
 
     model_config = ConfigDict(populate_by_name=True)

@@ -13,13 +13,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import BaseModel
 from pynamodb.exceptions import PynamoDBException
 
 from carillon import cursors
 from carillon.identity import Caller, Scope
 from carillon.log import logger, trace
-from carillon.models import now, timestamp
+from carillon.models import Shape, now, timestamp
 from carillon.settings import settings
 from carillon.trail import Entry, entries
 
@@ -36,7 +35,7 @@ _POSITION = r"[0-9TZ:.-]{20,30}#[0-9a-f]{16}"
 _EARLIEST, _LATEST = "0", "9"
 
 
-class AuditOut(BaseModel):
+class AuditOut(Shape):
     """A call that changed something, or was to.
 
     ``subject`` are the path's parameters; an address is told by its hash. ``status`` is null where

@@ -9,13 +9,13 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel
+from carillon.models import Shape
 
 NANO = 1_000_000_000
 """Amounts are stored as whole billionths of the currency: a read unit costs 125 of them."""
 
 
-class Source(BaseModel):
+class Source(Shape):
     """When a price held, and where it is told; whether that page was read for this list."""
 
     as_of: str
@@ -23,7 +23,7 @@ class Source(BaseModel):
     url: str
 
 
-class Line(BaseModel):
+class Line(Shape):
     """One price: ``price`` for ``per`` units."""
 
     price: Decimal
@@ -32,7 +32,7 @@ class Line(BaseModel):
     source: str
 
 
-class PriceList(BaseModel):
+class PriceList(Shape):
     """The lines of each region; ``region`` is the one that is charged."""
 
     currency: str

@@ -2,26 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import JsonValue, ValidationError
 
 from carillon import intake
 from carillon.errors import Fault, Problem, bad_field
 from carillon.identity import Caller
 from carillon.messages import NotificationRequest, canonical_json
+from carillon.models import Shape
 from carillon.problems import invalid_request
 from carillon.status import Accepted, accepted
 
 Item = Mapping[str, JsonValue]
 
 
-class ItemFault(BaseModel):
+class ItemFault(Shape):
     """One place in an item that is wrong."""
 
     pointer: str
     message: str
 
 
-class ItemError(BaseModel):
+class ItemError(Shape):
     """Why an item was refused."""
 
     code: str
@@ -29,7 +30,7 @@ class ItemError(BaseModel):
     errors: list[ItemFault]
 
 
-class ItemOut(BaseModel):
+class ItemOut(Shape):
     """What came of one item: ``status`` is what it would have been answered by itself."""
 
     index: int
@@ -39,7 +40,7 @@ class ItemOut(BaseModel):
     error: ItemError | None = None
 
 
-class BatchOut(BaseModel):
+class BatchOut(Shape):
     """What came of each item, in their order."""
 
     accepted: int

@@ -17,12 +17,12 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from carillon import metrics
+from carillon.content import Content, content_hash
 from carillon.errors import Failure, ProviderError
 from carillon.ledger import REPORTED, counted_under, happened, history, no_error, update
 from carillon.log import logger
 from carillon.messages import Message
 from carillon.models import TEST, State, now, timestamp
-from carillon.rendering import Content, content_hash
 from carillon.settings import settings
 from carillon.spending import NOTHING, Cost
 from carillon.tables import Delivery, expiry, tenant_key

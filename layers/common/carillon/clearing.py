@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from carillon import legs, letters, messages, queues, triage
 from carillon.aws import sqs
@@ -24,7 +24,7 @@ from carillon.identity import Caller
 from carillon.ledger import lay_back, put_away, state_of, take_up
 from carillon.letters import Letter, LetterJob, LetterState
 from carillon.log import logger
-from carillon.models import Channel, now, timestamp
+from carillon.models import Channel, Shape, now, timestamp
 from carillon.settings import settings
 from carillon.storage import transact, updating
 from carillon.tables import Delivery
@@ -59,7 +59,7 @@ class Progress(StrEnum):
     DONE = "done"
 
 
-class Task(BaseModel):
+class Task(Shape):
     """A message of the queue: one step of a job."""
 
     model_config = ConfigDict(frozen=True)
@@ -69,7 +69,7 @@ class Task(BaseModel):
     job_id: str
 
 
-class LetterJobOut(BaseModel):
+class LetterJobOut(Shape):
     """How far a job is. ``failed`` letters stand as before; SQS does not take them."""
 
     job_id: str | None

@@ -13,6 +13,7 @@ from carillon import breaker, controls, legs, messages, metrics, spending
 from carillon.aws import secret, sqs
 from carillon.breaker import Way
 from carillon.claims import Claim, NotNowError, abandon, claim, pause
+from carillon.content import Content
 from carillon.errors import (
     Failure,
     PoisonMessageError,
@@ -25,7 +26,6 @@ from carillon.log import logger, trace
 from carillon.messages import Message, target_of
 from carillon.models import TEST, Channel, State, now, timestamp
 from carillon.recipients import unwanted
-from carillon.rendering import Content
 from carillon.settings import settings
 from carillon.suppressions import deactivate
 from carillon.templates import content_for

@@ -16,11 +16,11 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from carillon import cursors
+from carillon.content import Content
 from carillon.errors import not_found, too_many_writers
 from carillon.messages import Message
 from carillon.models import Channel, now, timestamp
 from carillon.people import EntryPatch
-from carillon.rendering import Content
 from carillon.storage import create
 from carillon.tables import Delivery, InboxItem, UnreadIndex, expiry, tenant_key
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from carillon import legs, metrics
 from carillon.clients import category_of
+from carillon.content import inline_content
 from carillon.errors import Fault, Problem, RenderError, bad_field, not_found
 from carillon.history import recipient, sender
 from carillon.identity import Caller
@@ -30,7 +31,6 @@ from carillon.messages import (
 from carillon.models import Channel, State, now, timestamp
 from carillon.publishing import PublishError, as_body
 from carillon.recipients import Recipient, Routing, resolve, route
-from carillon.rendering import inline_content
 from carillon.settings import settings
 from carillon.status import deliveries_of, message_of, recorded
 from carillon.tables import Notification, Template, create_over_lapsed, expiry

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 from pynamodb.expressions.condition import Condition
 
 from carillon.aws import sqs
 from carillon.errors import Problem
-from carillon.models import now, timestamp
+from carillon.models import Shape, now, timestamp
 from carillon.settings import settings
 from carillon.storage import Step, requiring
 from carillon.tables import Job, tenant_key
@@ -41,7 +41,7 @@ class JobState(StrEnum):
     FAILED = "failed"
 
 
-class Task(BaseModel):
+class Task(Shape):
     """A message of the jobs' queue. ``look`` 2 is the erasure's last look at what came late."""
 
     model_config = ConfigDict(frozen=True)

@@ -7,10 +7,8 @@ and holds 70 units, or 67. A character of two units never stands in two segments
 
 from typing import Literal
 
-from pydantic import BaseModel
-
-from carillon.models import Channel
-from carillon.rendering import MAX_PUSH, MAX_SMS, Content, push_size
+from carillon.content import MAX_PUSH, MAX_SMS, Content, push_size
+from carillon.models import Channel, Shape
 
 Encoding = Literal["GSM-7", "UCS-2"]
 
@@ -30,7 +28,7 @@ MAX_HTML = 102_000
 """Bytes of HTML after which Gmail cuts a mail off."""
 
 
-class SmsLint(BaseModel):
+class SmsLint(Shape):
     """A text message: ``not_gsm7`` are the characters that make it UCS-2."""
 
     characters: int
@@ -40,14 +38,14 @@ class SmsLint(BaseModel):
     not_gsm7: list[str]
 
 
-class PushLint(BaseModel):
+class PushLint(Shape):
     """A push: its size with what every push carries, and what FCM takes."""
 
     bytes: int
     limit: int = MAX_PUSH
 
 
-class EmailLint(BaseModel):
+class EmailLint(Shape):
     """An email."""
 
     subject_characters: int
@@ -56,7 +54,7 @@ class EmailLint(BaseModel):
     warnings: list[str]
 
 
-class InappLint(BaseModel):
+class InappLint(Shape):
     """An entry of the inbox, which has no limit of its own."""
 
     title_characters: int

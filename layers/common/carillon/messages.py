@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     JsonValue,
@@ -28,6 +27,7 @@ from carillon.models import (
     Moment,
     Name,
     Priority,
+    Shape,
     Strict,
     UserId,
     VersionNumber,
@@ -197,7 +197,7 @@ class ReplayRequest(Strict):
     force: bool = False
 
 
-class Replay(BaseModel):
+class Replay(Shape):
     """Of which notification this one is the repeat, and who had it made."""
 
     model_config = ConfigDict(frozen=True)
@@ -207,7 +207,7 @@ class Replay(BaseModel):
     by: str
 
 
-class TemplateRef(BaseModel):
+class TemplateRef(Shape):
     """The exact template a notification was accepted with; versions never change.
 
     ``title``, if there is one, stands in place of the template's own heading.
@@ -221,7 +221,7 @@ class TemplateRef(BaseModel):
     title: str | None = None
 
 
-class Inline(BaseModel):
+class Inline(Shape):
     """Content given in the request instead of a template."""
 
     model_config = ConfigDict(frozen=True)
@@ -234,7 +234,7 @@ class Inline(BaseModel):
 Target = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f]+$")]
 
 
-class Message(BaseModel):
+class Message(Shape):
     """The SNS message body: all that a worker needs, so that it reads nothing but the template.
 
     ``targets`` maps each routed channel to its addresses: one, but for push (one per device).
@@ -254,11 +254,11 @@ class Message(BaseModel):
     priority: int
     user_id: str | None = None
     targets: dict[Channel, Annotated[list[Target], Field(min_length=1)]]
-    platforms: dict[str, str] = {}
+    platforms: dict[str, str] = Field(default={})
     template: TemplateRef | None = None
     inline: Inline | None = None
-    variables: dict[str, Any] = {}
-    metadata: dict[str, Any] = {}
+    variables: dict[str, Any] = Field(default={})
+    metadata: dict[str, Any] = Field(default={})
     expires_at: str | None = None
     at_most_once: bool = False
     mandatory: bool = False  # of a category that nobody opts out of

@@ -130,7 +130,13 @@ Line = Annotated[
 ]
 
 
-class Strict(BaseModel):
+class Shape(BaseModel):
+    """JSON that comes or goes. Its validator is made at first use: a route needs few of them."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class Strict(Shape):
     """A body from outside: unknown fields are refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -139,7 +145,7 @@ class Strict(BaseModel):
 # --- answers --------------------------------------------------------------------------------
 
 
-class Meta(BaseModel):
+class Meta(Shape):
     """What belongs to the answer rather than to its data."""
 
     correlation_id: str
@@ -153,7 +159,7 @@ class PageMeta(Meta):
     has_next: bool
 
 
-class Answer(BaseModel, Generic[T]):
+class Answer(Shape, Generic[T]):
     """The envelope of every success."""
 
     success: Literal[True] = True
@@ -163,7 +169,7 @@ class Answer(BaseModel, Generic[T]):
     meta: Meta
 
 
-class Page(BaseModel, Generic[T]):
+class Page(Shape, Generic[T]):
     """The envelope of a page of a list."""
 
     success: Literal[True] = True

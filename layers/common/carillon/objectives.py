@@ -8,11 +8,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Literal
 
-from pydantic import BaseModel
-
 from carillon.counters import COARSE, FINE, Period, percentile, periods
 from carillon.metrics import ANSWER_MS, BUCKETS
-from carillon.models import timestamp
+from carillon.models import Shape, timestamp
 
 SUCCESS = 0.995
 """The share of deliveries that arrive, of those that end as sent, delivered or missed."""
@@ -31,7 +29,7 @@ _BUCKETS = (*(f"le_{bound}" for bound in BUCKETS), "more")
 _FAST = _BUCKETS[: BUCKETS.index(ANSWER_MS) + 1]
 
 
-class Objective(BaseModel):
+class Objective(Shape):
     """A share of good events that is aimed at, and what there was.
 
     ``burn_rate`` is how fast the error budget goes: at 1 it lasts as long as the window.
@@ -59,7 +57,7 @@ class AnswerTime(Objective):
     p99_ms: float | None
 
 
-class Throughput(BaseModel):
+class Throughput(Shape):
     """Notifications accepted, and deliveries ended, per minute; and in the busiest five minutes.
 
     In windows longer than an hour the busiest hour is meant. ``met`` is null unless as much as the
@@ -74,7 +72,7 @@ class Throughput(BaseModel):
     met: bool | None
 
 
-class ObjectiveWindow(BaseModel):
+class ObjectiveWindow(Shape):
     """What there was from ``since`` on, until now."""
 
     window: WindowName
@@ -84,7 +82,7 @@ class ObjectiveWindow(BaseModel):
     throughput: Throughput
 
 
-class ObjectivesOut(BaseModel):
+class ObjectivesOut(Shape):
     """Each window, the shortest first."""
 
     at: str

@@ -1,21 +1,19 @@
 """What would be sent, and what was: rendered again, and never sent."""
 
-from pydantic import BaseModel
-
 from carillon import intake
+from carillon.content import Content, content_hash
 from carillon.errors import Fault, Problem
 from carillon.identity import Caller
 from carillon.lint import Lint, check
 from carillon.messages import NotificationRequest
-from carillon.models import Channel, State
+from carillon.models import Channel, Shape, State
 from carillon.prices import Price, estimate
-from carillon.rendering import Content, content_hash
 from carillon.status import message_of, summary
 from carillon.tables import Notification
 from carillon.templates import content_for
 
 
-class Decided(BaseModel):
+class Decided(Shape):
     """The decision for one channel: where it would go, or why it would not."""
 
     channel: Channel
@@ -24,7 +22,7 @@ class Decided(BaseModel):
     reason: str | None
 
 
-class DryRun(BaseModel):
+class DryRun(Shape):
     """What accepting a notification would do; ``price`` is an estimate for one address each."""
 
     dry_run: bool = True
@@ -39,14 +37,14 @@ class DryRun(BaseModel):
     price: dict[Channel, Price]
 
 
-class ChannelContent(BaseModel):
+class ChannelContent(Shape):
     """What a channel was sent; ``sha256`` is of its canonical JSON."""
 
     parts: dict[str, str]
     sha256: str
 
 
-class ContentOut(BaseModel):
+class ContentOut(Shape):
     """What a notification says, by channel."""
 
     notification_id: str

@@ -9,14 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel
-
+from carillon.content import Content
 from carillon.lint import segments
-from carillon.models import Channel
-from carillon.rendering import Content
+from carillon.models import Channel, Shape
 
 
-class Price(BaseModel):
+class Price(Shape):
     """An estimate for one message to one address.
 
     ``amount`` is ``units`` times ``rate``, both in ``currency`` as decimal text. ``region`` is
@@ -34,22 +32,22 @@ class Price(BaseModel):
     source: str
 
 
-class _Source(BaseModel):
+class _Source(Shape):
     as_of: str
     text: str
 
 
-class _Rate(BaseModel):
+class _Rate(Shape):
     rate: Decimal
     source: str
 
 
-class _ByRegion(BaseModel):
+class _ByRegion(Shape):
     default: _Rate
     regions: dict[str, _Rate]
 
 
-class _PriceList(BaseModel):
+class _PriceList(Shape):
     currency: str
     sources: dict[str, _Source]
     providers: dict[str, _Rate]

@@ -4,28 +4,26 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal
 
-from pydantic import BaseModel
-
 from carillon.errors import Fault, Problem
-from carillon.models import Meta
+from carillon.models import Meta, Shape
 
 PROBLEM = "application/problem+json"
 
 
-class FaultOut(BaseModel):
+class FaultOut(Shape):
     """One place in the request that is wrong."""
 
     pointer: str
     message: str
 
 
-class ErrorOut(BaseModel):
+class ErrorOut(Shape):
     """The error of the envelope."""
 
     code: str
 
 
-class ProblemDocument(BaseModel):
+class ProblemDocument(Shape):
     """RFC 9457's members, ours, and the envelope's."""
 
     type: str

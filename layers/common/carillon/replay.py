@@ -12,6 +12,7 @@ from datetime import datetime
 
 from carillon import intake
 from carillon.clients import Category, categories
+from carillon.content import content_hash
 from carillon.errors import Fault, Problem, RenderError, bad_field
 from carillon.identity import Caller
 from carillon.intake import Accepted, Decision
@@ -26,7 +27,6 @@ from carillon.messages import (
 from carillon.messages import Replay as Mark
 from carillon.models import OPEN_STATES, Channel, State, now, timestamp
 from carillon.recipients import Recipient, Routing, resolve, route
-from carillon.rendering import content_hash
 from carillon.status import deliveries_of, message_of, standings
 from carillon.tables import Delivery, Notification
 from carillon.templates import active, check, choose_locale, content_for, preview, version

@@ -9,13 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel
-
 from carillon import bill, prices
 from carillon.bill import NANO
+from carillon.content import Content
 from carillon.messages import Message
-from carillon.models import Channel
-from carillon.rendering import Content
+from carillon.models import Channel, Shape
 
 
 class Cost(NamedTuple):
@@ -28,7 +26,7 @@ class Cost(NamedTuple):
 NOTHING = Cost()
 
 
-class CostOut(BaseModel):
+class CostOut(Shape):
     """An estimate, as decimal text: the provider's charge, AWS's, and both together."""
 
     provider: str
@@ -37,7 +35,7 @@ class CostOut(BaseModel):
     currency: str
 
 
-class _Shares(BaseModel):
+class _Shares(Shape):
     """Quantities by line of AWS's prices: once per notification, and per delivery of a channel."""
 
     as_of: str

@@ -9,13 +9,13 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from carillon import ledger, legs, past, spending
 from carillon.errors import not_found
 from carillon.ledger import history
 from carillon.messages import Message, channel_of, target_of
-from carillon.models import OPEN_STATES, Channel, State, timestamp
+from carillon.models import OPEN_STATES, Channel, Shape, State, timestamp
 from carillon.spending import CostOut
 from carillon.tables import Delivery, Notification
 
@@ -36,7 +36,7 @@ _UNDECIDED = OPEN_STATES | {State.DEAD_LETTERED}
 _WITHHELD = frozenset({State.SUPPRESSED, State.SKIPPED})
 
 
-class AcceptedDelivery(BaseModel):
+class AcceptedDelivery(Shape):
     """What was decided for one channel."""
 
     channel: Channel
@@ -44,7 +44,7 @@ class AcceptedDelivery(BaseModel):
     reason: str | None = None
 
 
-class Accepted(BaseModel):
+class Accepted(Shape):
     """The answer to an accepted notification; a repeat gets the same one."""
 
     notification_id: str
@@ -60,7 +60,7 @@ class Repeated(Accepted):
     replay_of: str
 
 
-class DeliveryError(BaseModel):
+class DeliveryError(Shape):
     """Why the latest attempt failed; ``failure`` is its class."""
 
     code: str
@@ -68,7 +68,7 @@ class DeliveryError(BaseModel):
     failure: str
 
 
-class DeliveryStatus(BaseModel):
+class DeliveryStatus(Shape):
     """Where one delivery stands. Push has one per device.
 
     ``cost`` is an estimate, null before it was sent.
@@ -88,7 +88,7 @@ class DeliveryStatus(BaseModel):
     updated_at: str | None = None
 
 
-class NotificationStatus(BaseModel):
+class NotificationStatus(Shape):
     """A notification and all of its deliveries."""
 
     notification_id: str
@@ -108,7 +108,7 @@ class NotificationStatus(BaseModel):
     deliveries: list[DeliveryStatus]
 
 
-class ListedDelivery(BaseModel):
+class ListedDelivery(Shape):
     """Where one delivery of a listed notification stands."""
 
     channel: Channel
@@ -117,7 +117,7 @@ class ListedDelivery(BaseModel):
     reason: str | None
 
 
-class Listed(BaseModel):
+class Listed(Shape):
     """A notification in a list."""
 
     notification_id: str
@@ -129,7 +129,7 @@ class Listed(BaseModel):
     deliveries: list[ListedDelivery]
 
 
-class Event(BaseModel):
+class Event(Shape):
     """One thing that happened to a notification, or to one of its deliveries."""
 
     model_config = ConfigDict(populate_by_name=True)
@@ -142,7 +142,7 @@ class Event(BaseModel):
     before: State | None = Field(None, alias="from")
     to: State | None = None
     actor: str
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = Field(default={})
 
 
 @dataclass(frozen=True, slots=True)

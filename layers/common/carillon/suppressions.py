@@ -7,14 +7,12 @@ here: a broken configuration says nothing of an address.
 
 from typing import Literal
 
-from pydantic import BaseModel
-
 from carillon import metrics
 from carillon.addresses import email_address, phone_number
 from carillon.errors import Fault, Problem, not_found
 from carillon.log import logger, trace
 from carillon.messages import Message
-from carillon.models import Channel, Line, Strict, now, timestamp
+from carillon.models import Channel, Line, Shape, Strict, now, timestamp
 from carillon.recipients import SUPPRESSIBLE
 from carillon.tables import SUPPRESSION, Suppression, suppression_key
 
@@ -27,7 +25,7 @@ class SuppressionRequest(Strict):
     reason: Line = BY_HAND
 
 
-class SuppressionOut(BaseModel):
+class SuppressionOut(Shape):
     """An address on the list; ``reason`` is a provider's code, or what an operator wrote."""
 
     channel: Literal["email", "sms"]

@@ -8,14 +8,12 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pydantic import BaseModel
-
 from carillon import clients, templates
 from carillon.controls import SWITCH
 from carillon.errors import Problem, not_found
 from carillon.identity import Caller
 from carillon.log import logger
-from carillon.models import Channel, Line, Strict, now, timestamp
+from carillon.models import Channel, Line, Shape, Strict, now, timestamp
 from carillon.tables import CONTROLS, Control, tenant_key
 
 PROVIDERS = frozenset({"ses", "smtp", "sendgrid", "twilio", "aws", "fcm", "inbox"})
@@ -31,7 +29,7 @@ class SwitchRequest(Strict):
     reason: Line
 
 
-class SwitchOut(BaseModel):
+class SwitchOut(Shape):
     """A kill switch; one that is not ``on`` has nothing else to tell."""
 
     scope: str

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from carillon import cursors
+from carillon.content import Content, check_fits, inline_content, titled
 from carillon.counters import add
 from carillon.errors import (
     Fault,
@@ -24,14 +25,7 @@ from carillon.errors import (
 )
 from carillon.messages import Message, TemplateRef
 from carillon.models import Channel, now, timestamp
-from carillon.rendering import (
-    Content,
-    check_fits,
-    check_source,
-    inline_content,
-    render_part,
-    titled,
-)
+from carillon.rendering import check_source, render_part
 from carillon.schemas import check_schema, check_variables
 from carillon.storage import create_all, replace_all
 from carillon.tables import Template, active_slot, version_slot

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from carillon import cursors, letters
 from carillon.letters import Letter, LetterState
-from carillon.models import Channel, ChannelName, Line, Moment, Name, Strict
+from carillon.models import Channel, ChannelName, Line, Moment, Name, Shape, Strict
 
 EVALUATED = 500
 """Letters that one page looks at, at most."""
@@ -55,7 +55,7 @@ class LetterFilter(Strict):
         return bool(self.channel or self.code or self.template)
 
 
-class LetterOut(BaseModel):
+class LetterOut(Shape):
     """A message that was given up. ``targets`` names its deliveries."""
 
     letter_id: str
@@ -71,7 +71,7 @@ class LetterOut(BaseModel):
     parked_at: str
 
 
-class GroupOut(BaseModel):
+class GroupOut(Shape):
     """Letters given up for the same reason; ``sample`` is the newest."""
 
     fingerprint: str
@@ -84,7 +84,7 @@ class GroupOut(BaseModel):
     sample: LetterOut
 
 
-class GroupsOut(BaseModel):
+class GroupsOut(Shape):
     """The groups, the largest first; not ``complete`` when there is more than was counted."""
 
     letters: int

@@ -6,9 +6,9 @@ its refusal is passed on.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, JsonValue, RootModel, StrictBool, StrictInt
+from pydantic import Field, JsonValue, RootModel, StrictBool, StrictInt
 
-from carillon.models import ChannelName, IdempotencyKey, Name, Strict, UserId
+from carillon.models import ChannelName, IdempotencyKey, Name, Shape, Strict, UserId
 from carillon.people import PreferencesRequest
 
 Text = Annotated[str, Field(max_length=65_536)]
@@ -30,14 +30,14 @@ class SendRequest(Strict):
     metadata: Variables | None = None
 
 
-class SendResult(BaseModel):
+class SendResult(Shape):
     """Where it was routed to."""
 
     success: bool
     routingKey: str  # noqa: N815 - the source's spelling
 
 
-class SendAnswer(BaseModel):
+class SendAnswer(Shape):
     """It waits to be sent."""
 
     request_id: str
@@ -63,7 +63,7 @@ class ReferencedReport(StatusReport):
     notificationId: Text | None = None  # type: ignore[assignment]  # noqa: N815
 
 
-class StatusOut(BaseModel):
+class StatusOut(Shape):
     """Where a delivery stands."""
 
     notificationId: str  # noqa: N815
@@ -74,14 +74,14 @@ class StatusOut(BaseModel):
     createdAt: str  # noqa: N815
 
 
-class StatusAnswer(BaseModel):
+class StatusAnswer(Shape):
     """A status that was kept."""
 
     success: bool
     result: StatusOut
 
 
-class StatusesAnswer(BaseModel):
+class StatusesAnswer(Shape):
     """The status as it is now."""
 
     success: bool
@@ -111,7 +111,7 @@ class SignIn(Strict):
     password: Text
 
 
-class Entered(BaseModel):
+class Entered(Shape):
     """Who has signed up or logged in."""
 
     id: str
@@ -130,14 +130,14 @@ class NewUser(Strict):
     password: Text
 
 
-class RegisteredUser(BaseModel):
+class RegisteredUser(Shape):
     """The new user."""
 
     user_id: str
     email: str
 
 
-class SinglePage(BaseModel):
+class SinglePage(Shape):
     """The source's paging, of one object."""
 
     total: int = 1
@@ -148,7 +148,7 @@ class SinglePage(BaseModel):
     has_previous: bool = False
 
 
-class RegisterAnswer(BaseModel):
+class RegisterAnswer(Shape):
     """The source's envelope."""
 
     success: bool
@@ -158,7 +158,7 @@ class RegisterAnswer(BaseModel):
     meta: SinglePage
 
 
-class UserAnswer(BaseModel):
+class UserAnswer(Shape):
     """A user."""
 
     id: str
@@ -166,7 +166,7 @@ class UserAnswer(BaseModel):
     full_name: str
 
 
-class LoginAnswer(BaseModel):
+class LoginAnswer(Shape):
     """Tokens, and whose."""
 
     refresh: str
@@ -180,7 +180,7 @@ class RefreshToken(Strict):
     refresh: Text
 
 
-class AccessAnswer(BaseModel):
+class AccessAnswer(Shape):
     """The next access token."""
 
     access: str
@@ -204,7 +204,7 @@ class SomePreferences(Strict):
     categories: list[Name] | None = None
 
 
-class PreferencesAnswer(BaseModel):
+class PreferencesAnswer(Shape):
     """What the user wants."""
 
     email_notifications: bool
@@ -221,7 +221,7 @@ class DeviceRequest(Strict):
     device_id: Text | None = None
 
 
-class DeviceAnswer(BaseModel):
+class DeviceAnswer(Shape):
     """A registered device."""
 
     id: str
@@ -243,7 +243,7 @@ class NewTemplate(Strict):
     language: Text | None = None
 
 
-class TemplateAnswer(BaseModel):
+class TemplateAnswer(Shape):
     """A template."""
 
     id: int
@@ -256,7 +256,7 @@ class BareVariables(RootModel[dict[str, Any]]):
     """POST /render/{code}: the variables themselves."""
 
 
-class RenderAnswer(BaseModel):
+class RenderAnswer(Shape):
     """What the template says with them."""
 
     rendered: str
@@ -273,7 +273,7 @@ class PushRequest(Strict):
     metadata: Variables | None = None
 
 
-class PushAnswer(BaseModel):
+class PushAnswer(Shape):
     """It is queued."""
 
     success: bool
@@ -292,7 +292,7 @@ class MessageRequest(Strict):
     user_id: UserId
 
 
-class MessageAnswer(BaseModel):
+class MessageAnswer(Shape):
     """What was accepted."""
 
     id: str
@@ -303,7 +303,7 @@ class MessageAnswer(BaseModel):
     status: str
 
 
-class InboxMessage(BaseModel):
+class InboxMessage(Shape):
     """An in-app notification."""
 
     id: str
@@ -320,7 +320,7 @@ class InboxMessages(RootModel[list[InboxMessage]]):
 # --- Alertora -------------------------------------------------------------------------------
 
 
-class ClientAnswer(BaseModel):
+class ClientAnswer(Shape):
     """The client and its token, which is shown only now."""
 
     client_id: str
@@ -336,7 +336,7 @@ class NotifyRequest(Strict):
     content: Text
 
 
-class NotifyAnswer(BaseModel):
+class NotifyAnswer(Shape):
     """It was accepted."""
 
     message: Literal["Notification accepted"]
@@ -348,7 +348,7 @@ class UserPreferencesRequest(PreferencesRequest):
     user_id: UserId
 
 
-class UserPreferences(BaseModel):
+class UserPreferences(Shape):
     """What a user wants."""
 
     user_id: str
@@ -356,7 +356,7 @@ class UserPreferences(BaseModel):
     categories: dict[str, bool | dict[str, bool]]
 
 
-class Words(BaseModel):
+class Words(Shape):
     """A refusal in Alertora's form."""
 
     message: str
