@@ -14,7 +14,7 @@ FN           ?=
 STAGE        ?=
 NAME         ?=
 YES          ?=
-COUNT        ?= 3000
+COUNT        ?=
 EVENT        ?=
 AUDIT_URL    ?=
 URL          ?=
@@ -140,9 +140,18 @@ invoke: environments ## run a built function as Lambda does (FN=EmailFunction EV
 	@test -z "$(LAMBDA_PYTHON)" || $(MAKE) -s --no-print-directory $(VENV)/lambda/.ready
 	@$(DEV)/python -m offline.invoke $(FN) $(EVENT)
 
-.PHONY: bench
+FIGURES := docs/proof/performance.json
+MEASURE := PYTHONPATH=localstack:client:benchmarks $(DEV)/python -m
+
+.PHONY: bench bench-peers bench-growth
 bench: environments ## measure throughput and latency on a stack of its own
 	@$(DEV)/python benchmarks/run.py
+
+bench-peers: environments $(VENV)/bench/.ready ## measure against a reference peer and a floor, in turns (COUNT=5000)
+	@$(MEASURE) bench.peers --count $(or $(COUNT),5000) --output $(FIGURES)
+
+bench-growth: environments ## measure what one costs among 1,000 and among 100,000, and with 10,000 queued
+	@$(MEASURE) bench.growth --output $(FIGURES)
 
 # Only what compares, simulates or draws installs .venv/bench.
 BENCH := $(VENV)/bench/bin
@@ -151,7 +160,7 @@ bench-environment: $(VENV)/bench/.ready
 
 .PHONY: crash
 crash: environments ## kill workers in the middle of their work and count what arrived (COUNT=3000)
-	@PYTHONPATH=localstack:client:benchmarks $(DEV)/python -m bench.crash --count $(COUNT) --output docs/proof/crash.json
+	@PYTHONPATH=localstack:client:benchmarks $(DEV)/python -m bench.crash --count $(or $(COUNT),3000) --output docs/proof/crash.json
 
 # ---------------------------------------------------------------------------- check
 

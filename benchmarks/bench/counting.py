@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import threading
+import time
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,12 +69,24 @@ class Call:
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
 
+@dataclass(frozen=True)
+class Body:
+    """What a call said, word for word, and when (monotonic seconds)."""
+
+    began: float
+    port: int
+    operation: str
+    content: bytes
+
+
 @dataclass
 class Ledger:
-    """Every call since it was last cleared."""
+    """Every call since it was last cleared; their bodies too while they are recorded."""
 
     calls: list[Call] = field(default_factory=list)
     indexes: Indexes = field(default_factory=dict)
+    records: bool = False
+    bodies: list[Body] = field(default_factory=list)
 
     def by_role(self, functions: Mapping[int, str]) -> dict[str, Counter[str]]:
         """Return how often each role called each operation; `functions` are those by port."""
@@ -240,6 +253,9 @@ class _Proxy:
         operation = operation_of(request.headers, request.path, body)
         service, _, name = operation.partition(".")
         asked = json.loads(body) if service == "dynamodb" else {}
+        if self._ledger.records:
+            began = time.monotonic()
+            self._ledger.bodies.append(Body(began, _port(request), operation, body))
         if asked:
             body = json.dumps(asked | {"ReturnConsumedCapacity": "TOTAL"}).encode()
         async with self._session.request(

@@ -17,9 +17,8 @@ from offline.fetch import Answer, fetch
 from offline.problems import OfflineError
 from offline.stack import Stack
 
-USER = "bench-reader"
-ADDRESS = "reader@example.com"
-TEMPLATE = "bench-order-shipped"
+from .workload import ADDRESS, PARTS, TEMPLATE, USER, request_body
+
 # A pass that stands still for this long has lost something.
 PATIENCE_SECONDS = 60.0
 _REQUEST_SECONDS = 40.0
@@ -92,38 +91,18 @@ class Pass:
         ]
 
 
-def register(stack: Stack) -> str:
-    """Make the client, the template and the user of the bench; returns the client's token."""
+def register(stack: Stack) -> tuple[str, str]:
+    """Make the client, the template and the user of the bench; returns a token and whose it is."""
     reply = _expect(
         _call(stack, "POST", "clients", stack.admin_token, {"service_name": "bench"})
     ).json()
     token: str = reply["data"]["api_token"]
-    parts = {
-        "email": {
-            "subject": "Your order {{ order.number }} is on its way",
-            "html": "<p>Good news, {{ name }}!</p><ul>{% for item in order.lines %}"
-            "<li>{{ item.count }} &times; {{ item.name }}</li>{% endfor %}</ul>",
-            "text": "Good news, {{ name }}! Your order {{ order.number }} left us today.",
-        }
-    }
-    template = {"code": TEMPLATE, "language": "en", "parts": parts}
+    client_id: str = reply["data"]["client_id"]
+    template = {"code": TEMPLATE, "language": "en", "parts": {"email": dict(PARTS)}}
     _expect(_call(stack, "POST", "templates", token, template))
     user = {"email": ADDRESS, "full_name": "Reader", "locale": "en", "timezone": "UTC"}
     _expect(_call(stack, "PUT", f"users/{USER}", token, user))
-    return token
-
-
-def request_body(number: int) -> dict[str, Any]:
-    """Return the request of one notification: one channel, one user, a template with variables."""
-    lines = [{"count": 2, "name": "Analytical Engine, small"}, {"count": 1, "name": "Punched card"}]
-    return {
-        "user_id": USER,
-        "channels": ["email"],
-        "template_code": TEMPLATE,
-        "variables": {"name": "Ada", "order": {"number": f"B-{number}", "lines": lines}},
-        "category": "orders",
-        "metadata": {"order_id": number},
-    }
+    return token, client_id
 
 
 async def post_all(
@@ -139,11 +118,28 @@ async def post_all(
             for number in numbers
         ]
 
-    async with ClientSession(
-        headers={"Authorization": f"Bearer {token}"},
-        connector=TCPConnector(limit=concurrency),
-        timeout=ClientTimeout(total=_REQUEST_SECONDS),
-    ) as session:
+    async with _session(token, concurrency) as session:
+        callers = [one_caller(session) for _ in range(concurrency)]
+        return [post for posts in await asyncio.gather(*callers) for post in posts]
+
+
+async def post_batches(  # noqa: PLR0913, PLR0917 - as post_all, and how many go together
+    stack: Stack, token: str, prefix: str, count: int, size: int, concurrency: int
+) -> list[Post]:
+    """Send `count` notifications, so many in one request; each is told with its request's times."""
+    starts = iter(range(0, count, size))
+    url = f"{stack.api}/api/v1/notifications/batch"
+
+    async def one_caller(session: ClientSession) -> list[Post]:
+        return [
+            post
+            for start in starts
+            for post in await _post_batch(
+                session, url, f"{prefix}-{start}", range(start, min(start + size, count))
+            )
+        ]
+
+    async with _session(token, concurrency) as session:
         callers = [one_caller(session) for _ in range(concurrency)]
         return [post for posts in await asyncio.gather(*callers) for post in posts]
 
@@ -177,23 +173,43 @@ def _list_seconds(stack: Stack, token: str) -> float:
 
 def run_pass(stack: Stack, token: str, prefix: str, count: int, concurrency: int) -> Pass:
     """Send, and wait until everything has arrived or nothing comes any more."""
+    before = arrived(stack)
     posts = asyncio.run(post_all(stack, token, prefix, count, concurrency))
+    return finish(stack, posts, concurrency, before)
+
+
+def finish(stack: Stack, posts: list[Post], concurrency: int, before: int) -> Pass:
+    """Wait until everything that was accepted has arrived, or nothing comes any more."""
     wanted = {post.notification_id for post in posts if post.notification_id}
-    return Pass(concurrency, posts, await_arrivals(stack, wanted))
+    return Pass(concurrency, posts, await_arrivals(stack, wanted, before))
 
 
-def await_arrivals(stack: Stack, wanted: set[str]) -> dict[str, list[float]]:
-    """Return when each of these arrived; gives up once nothing has come for a while."""
-    seen: dict[str, list[float]] = {}
-    moved = time.monotonic()
-    while True:
-        before = len(seen)
-        seen = {name: moments for name, moments in arrivals(stack).items() if name in wanted}
-        if len(seen) > before:
+def await_arrivals(stack: Stack, wanted: set[str], others: int = 0) -> dict[str, list[float]]:
+    """Return when each of these arrived; gives up once nothing has come for a while.
+
+    Waits by a count, which costs the sandbox nothing; `others` are there already.
+    """
+    count, moved = -1, time.monotonic()
+    while time.monotonic() - moved <= PATIENCE_SECONDS:
+        before, count = count, arrived(stack)
+        if count >= len(wanted) + others:
+            seen = {name: moments for name, moments in arrivals(stack).items() if name in wanted}
+            if len(seen) == len(wanted):
+                return seen
+        if count > before:
             moved = time.monotonic()
-        if len(seen) == len(wanted) or time.monotonic() - moved > PATIENCE_SECONDS:
-            return seen
         time.sleep(_POLL_SECONDS)
+    return {name: moments for name, moments in arrivals(stack).items() if name in wanted}
+
+
+def arrived(stack: Stack) -> int:
+    """Return how many messages the sandbox took since it was emptied."""
+    return int(fetch("GET", f"{stack.sandbox}/counts").json()["messages"])
+
+
+def empty_sandbox(stack: Stack) -> None:
+    """Let the sandbox forget everything: it keeps only so many messages."""
+    fetch("DELETE", f"{stack.sandbox}/messages")
 
 
 def arrivals(stack: Stack) -> dict[str, list[float]]:
@@ -235,17 +251,50 @@ def tally(posts: Iterable[Post], arrived: Mapping[str, Sequence[float]]) -> Outc
     )
 
 
+def _session(token: str, concurrency: int) -> ClientSession:
+    return ClientSession(
+        headers={"Authorization": f"Bearer {token}"},
+        connector=TCPConnector(limit=concurrency),
+        timeout=ClientTimeout(total=_REQUEST_SECONDS),
+    )
+
+
 async def _post(session: ClientSession, url: str, key: str, body: dict[str, Any]) -> Post:
     began, clock = time.time(), time.perf_counter()
-    try:
-        async with session.post(url, json=body, headers={"Idempotency-Key": key}) as answer:
-            content, status = await answer.read(), answer.status
-    except (ClientError, TimeoutError):
-        content, status = b"", 0
+    status, content = await _answer(session, url, key, body)
     seconds = time.perf_counter() - clock
     accepted = status == HTTPStatus.ACCEPTED
     name = json.loads(content)["data"]["notification_id"] if accepted else ""
     return Post(began, seconds, status, name)
+
+
+async def _post_batch(
+    session: ClientSession, url: str, key: str, numbers: Sequence[int]
+) -> list[Post]:
+    items = [request_body(number) for number in numbers]
+    began, clock = time.time(), time.perf_counter()
+    status, content = await _answer(session, url, key, {"items": items})
+    seconds = time.perf_counter() - clock
+    if status != HTTPStatus.ACCEPTED:
+        return [Post(began, seconds, status, "") for _ in numbers]
+    told = json.loads(content)["data"]["items"]
+    return [
+        Post(
+            began, seconds, item["status"], (item["notification"] or {}).get("notification_id", "")
+        )
+        for item in told
+    ]
+
+
+async def _answer(
+    session: ClientSession, url: str, key: str, body: dict[str, Any]
+) -> tuple[int, bytes]:
+    """Return the status and the body; 0 and nothing when there was no answer."""
+    try:
+        async with session.post(url, json=body, headers={"Idempotency-Key": key}) as answer:
+            return answer.status, await answer.read()
+    except (ClientError, TimeoutError):
+        return 0, b""
 
 
 def _call(stack: Stack, method: str, path: str, token: str, body: dict[str, Any]) -> Answer:

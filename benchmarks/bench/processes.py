@@ -16,11 +16,15 @@ import psutil
 
 CLOUD = "the cloud"
 LOAD = "the load generator"
+PEER_API, PEER_WORKER, BROKER = "the peer's API", "the peer's worker", "the broker"
+ERLANG = frozenset({"beam.smp", "epmd", "erl_child_setup", "inet_gethost"})
 MODULES = {
     "ministack": CLOUD,
     "sandbox": "the sandbox",
     "offline.gateway": "the gateway",
     "offline.guard": "the guard",
+    "uvicorn": PEER_API,
+    "reference.worker": PEER_WORKER,
 }
 SAMPLE_SECONDS = 0.2
 MEGABYTE = 1024 * 1024
@@ -35,6 +39,7 @@ class Usage:
     """What one name used between two moments. RSS counts pages that instances share in each."""
 
     instances: int = 0
+    born: int = 0
     cpu_s: float = 0.0
     rss_largest_mb: float = 0.0
     rss_together_mb: float = 0.0
@@ -46,6 +51,7 @@ class _Process:
     before: float
     now: float
     rss: int = 0
+    born: bool = False
 
 
 @dataclass
@@ -72,6 +78,8 @@ def function_of(command: Sequence[str]) -> str:
 
 def part_of(command: Sequence[str]) -> str:
     """Return which part of the stack this command line is, or an empty string."""
+    if command and Path(command[0]).name in ERLANG:
+        return BROKER
     modules = [after for word, after in pairwise(command) if word == "-m"]
     return MODULES.get(modules[0], "") if modules else ""
 
@@ -110,9 +118,11 @@ class Watch:
             for each in processes.values():
                 usage = usages.setdefault(each.name, Usage())
                 usage.instances += 1
+                usage.born += each.born
                 usage.cpu_s += each.now - each.before
         self._add_unseen(gone)
         result.all_functions.instances = len(self._functions)
+        result.all_functions.born = sum(each.born for each in self._functions.values())
         result.all_functions.cpu_s = sum(usage.cpu_s for usage in result.functions.values())
         for usage in (*result.functions.values(), *result.others.values(), result.all_functions):
             usage.cpu_s = round(usage.cpu_s, 2)
@@ -128,7 +138,11 @@ class Watch:
             self._result.functions["(ended unseen)"] = Usage(cpu_s=unseen)
 
     def _look(self, *, first: bool) -> None:
-        own = [(process, part_of(_command(process))) for process in self._me.children()]
+        children = self._me.children()
+        # The broker's script starts it as a child of its own.
+        scripts = [each for each in children if any(map(_is_broker, _command(each)))]
+        inner = [process for each in scripts for process in _below(each)]
+        own = [(process, part_of(_command(process))) for process in (*children, *inner)]
         instances = self._cloud.children() if self._cloud else []
         workers = [(process, function_of(_command(process))) for process in instances]
         parts = [(process, name) for process, name in own if name]
@@ -187,6 +201,17 @@ def _local_ports(process: psutil.Process) -> list[int]:
         return []
 
 
+def _is_broker(word: str) -> bool:
+    return word.endswith("/rabbitmq-server")
+
+
+def _below(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children()
+    except psutil.Error:
+        return []
+
+
 def _command(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
@@ -210,7 +235,9 @@ def _update(
             continue
         used = times.user + times.system
         # Whatever an instance born in between has used, it used in between.
-        each = known.setdefault(process, _Process(name, used if first else 0.0, used))
+        each = known.setdefault(
+            process, _Process(name, used if first else 0.0, used, born=not first)
+        )
         each.now, each.rss = used, rss
 
 

@@ -22,7 +22,7 @@ def tables(found: Json) -> Iterator[Table]:
 
 
 def _speed(found: Json) -> Table:
-    table = _table(f"{found['notifications']} notifications, one email each", "", "figure")
+    table = table_of(f"{found['notifications']} notifications, one email each", "", "figure")
     table.add_row("accepted per second", f"{found['accepted_per_s']}")
     table.add_row("delivered per second, end to end", f"{found['delivered_per_s']}")
     for kind, what in (("post_ms", "POST"), ("end_to_end_ms", "request to arrival")):
@@ -38,7 +38,7 @@ def _speed(found: Json) -> Table:
 
 
 def _targets(targets: Mapping[str, Json]) -> Table:
-    table = _table("Targets", "", "target", "measured", "")
+    table = table_of("Targets", "", "target", "measured", "")
     for name, of in targets.items():
         verdict = "[green]met[/]" if of["met"] else "[red]missed[/]"
         table.add_row(name, f"{of['target']:g} {of['unit']}", f"{of['measured']}", verdict)
@@ -47,7 +47,7 @@ def _targets(targets: Mapping[str, Json]) -> Table:
 
 def _usage(usage: Json, count: int) -> Table:
     headings = ("process", "instances", "CPU s", "largest MB", "together MB")
-    table = _table(f"CPU and resident memory during those {count}", *headings)
+    table = table_of(f"CPU and resident memory during those {count}", *headings)
     for name, of in sorted(usage["functions"].items()):
         table.add_row(name, *_used(of))
     table.add_row("[bold]our functions[/]", *_used(usage["all_functions"]))
@@ -59,7 +59,9 @@ def _usage(usage: Json, count: int) -> Table:
 
 
 def _calls(cost: Json) -> Table:
-    table = _table(f"AWS calls per notification, from {cost['notifications']}", "who", "call", "n")
+    table = table_of(
+        f"AWS calls per notification, from {cost['notifications']}", "who", "call", "n"
+    )
     for role, calls in cost["calls"].items():
         for name, times in calls.items():
             table.add_row(role, name, f"{times:g}")
@@ -76,7 +78,7 @@ def _calls(cost: Json) -> Table:
 
 
 def _around(found: Json) -> Table:
-    table = _table("Around it", "", "figure")
+    table = table_of("Around it", "", "figure")
     clone = found["clone"]
     if clone:
         table.add_row("measured on", clone["source"])
@@ -93,7 +95,8 @@ def _around(found: Json) -> Table:
     return table
 
 
-def _table(title: str, *headings: str) -> Table:
+def table_of(title: str, *headings: str) -> Table:
+    """Return an empty table; columns of numbers stand to the right."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for heading in headings:
         table.add_column(heading, justify="right" if heading in NUMBERS else "left")

@@ -46,6 +46,12 @@ async def list_requests(request: web.Request) -> web.Response:
     return web.json_response(request.app[MAILROOM].requests(**_wanted(request)))
 
 
+@ROUTES.get("/counts")
+async def count_all(request: web.Request) -> web.Response:
+    """Tell how many there were: cheap, however many there were."""
+    return web.json_response(request.app[MAILROOM].counts())
+
+
 @ROUTES.put("/weather/{provider}")
 async def change_weather(request: web.Request) -> web.Response:
     """Let a share of a provider's requests fail as if they were to agreed addresses."""

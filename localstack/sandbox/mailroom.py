@@ -74,16 +74,23 @@ class Mailroom:
         self._requests: deque[Request] = deque(maxlen=newest)
         self._seen: dict[object, None] = {}
         self._listeners: set[News] = set()
+        self._kept = self._noted = 0
 
     def keep(self, message: Message) -> None:
         """Keep an accepted message and tell whoever listens."""
         self._messages.append(message)
+        self._kept += 1
         if self._listeners:
             self._tell(f"event: message\ndata: {json.dumps(_shown(message))}\n\n")
 
     def note(self, request: Request) -> None:
         """Note that a request was on the wire."""
         self._requests.append(request)
+        self._noted += 1
+
+    def counts(self) -> dict[str, int]:
+        """Count the messages and requests since it was emptied, forgotten ones included."""
+        return {"messages": self._kept, "requests": self._noted}
 
     def messages(self, **wanted: str) -> list[dict[str, object]]:
         """List accepted messages, newest last."""
@@ -107,6 +114,7 @@ class Mailroom:
         self._messages.clear()
         self._requests.clear()
         self._seen.clear()
+        self._kept = self._noted = 0
         self._tell("event: emptied\ndata: {}\n\n")
 
     @contextmanager

@@ -1,0 +1,207 @@
+"""Where the time of a single send goes: ours, the SDK's, the cloud's.
+
+The handlers run in processes of their own without Lambda around them, with real events, against the
+stack's own cloud. The queue's own polling is off meanwhile: what intake published is read from the
+queue and given to the worker, ten to a batch.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from offline import cloud, functions, samples
+from offline.build import TEMPLATE
+from offline.environment import ROOT, VENV
+from offline.problems import OfflineError
+from offline.runtime import environment
+from offline.stack import Stack
+
+from .workload import request_body
+
+INTAKE, WORKER = "NotificationsFunction", "EmailFunction"
+WARM = 20
+BATCH = 10
+PROGRAM = Path(__file__).with_name("inside.py")
+SDK = frozenset(
+    {"boto3", "botocore", "urllib3", "jmespath", "dateutil", "s3transfer", "pynamodb", "certifi"}
+)
+OURS = frozenset({"carillon", "functions"})
+WAITING = "(waiting)"
+
+Json = dict[str, Any]
+
+
+def measure(stack: Stack, client_id: str, count: int) -> Json:
+    """Return by function what `count` notifications took, half of them clocked, half sampled."""
+    wanted = WARM + 2 * count
+    events = [_post(client_id, number) for number in range(wanted)]
+    with _unread(stack) as queue:
+        intake = _run(stack, INTAKE, _parts(events, 1, count))
+        refused = [
+            each for each in intake.pop("answers") if each["statusCode"] != HTTPStatus.ACCEPTED
+        ]
+        if refused:
+            raise OfflineError(f"a handler by itself answered {refused[0]}")
+        worker = _run(stack, WORKER, _parts(_batches(stack, queue, wanted), BATCH, count))
+        failed = [each for each in worker.pop("answers") if each["batchItemFailures"]]
+    return {
+        "notifications": count,
+        "failed_batches": len(failed),
+        "functions": {
+            "intake": _told(intake, count),
+            "worker": _told(worker, count // BATCH * BATCH),
+        },
+    }
+
+
+def _told(found: Json, count: int) -> Json:
+    """Return milliseconds per notification, by whose they are."""
+    whole, sdk = found["whole"], found["sdk"]
+    ms = 1000 / count
+    sampled = found["sampled"]
+    known = sum(seconds for name, seconds in sampled.items() if name != "the bench")
+    by_library = {
+        name: round(100 * seconds / known, 1)
+        for name, seconds in sorted(sampled.items(), key=lambda each: -each[1])
+        if name != "the bench" and seconds > known / 200
+    }
+    return {
+        "wall_ms": round(whole["wall_s"] * ms, 2),
+        "cpu_ms": round(whole["cpu_s"] * ms, 2),
+        "sdk_cpu_ms": round(sdk["cpu_s"] * ms, 2),
+        "own_cpu_ms": round((whole["cpu_s"] - sdk["cpu_s"]) * ms, 2),
+        "waiting_ms": round((whole["wall_s"] - whole["cpu_s"]) * ms, 2),
+        "sdk_calls": round(sdk["calls"] / count, 2),
+        "percent_by_library": by_library,
+        "percent": _grouped(by_library),
+    }
+
+
+def _grouped(percent: Mapping[str, float]) -> Json:
+    groups = {"ours": 0.0, "the SDK": 0.0, "waiting for the cloud": 0.0, "other libraries": 0.0}
+    for name, share in percent.items():
+        key = (
+            "ours"
+            if name in OURS
+            else "the SDK"
+            if name in SDK
+            else "waiting for the cloud"
+            if name == WAITING
+            else "other libraries"
+        )
+        groups[key] += share
+    return {name: round(share, 1) for name, share in groups.items()}
+
+
+def _parts(events: Sequence[Json], size: int, count: int) -> list[list[Json]]:
+    """Divide events of so many notifications each: to warm up, to clock, to sample."""
+    warm, each = -(-WARM // size), count // size
+    chosen = list(events)
+    return [chosen[:warm], chosen[warm : warm + each], chosen[warm + each : warm + 2 * each]]
+
+
+def _post(client_id: str, number: int) -> Json:
+    """Return API Gateway's event of one request, as the sample has it."""
+    event = samples.event("notifications-send")
+    key = f"inside-{number}"
+    event["headers"]["Idempotency-Key"] = key
+    event["multiValueHeaders"]["Idempotency-Key"] = [key]
+    event["body"] = json.dumps(request_body(number))
+    told = event["requestContext"]["authorizer"]
+    event["requestContext"]["authorizer"] = told | {"client_id": client_id}
+    return event
+
+
+@contextmanager
+def _unread(stack: Stack) -> Iterator[str]:
+    """Yield the address of the email queue while nothing reads it."""
+    with (
+        cloud.client("lambda", stack.cloud) as lambdas,
+        cloud.client("sqs", stack.cloud) as sqs,
+    ):
+        mapping = reader(lambdas)
+        queue = sqs.get_queue_url(QueueName=mapping["EventSourceArn"].rpartition(":")[2])
+        lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+        try:
+            yield queue["QueueUrl"]
+        finally:
+            lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+
+
+def reader(lambdas: Any) -> Json:
+    """Return what gives the email worker its messages."""
+    mappings = lambdas.list_event_source_mappings()["EventSourceMappings"]
+    (found,) = (each for each in mappings if WORKER in each["FunctionArn"])
+    return dict(found)
+
+
+def _batches(stack: Stack, queue: str, count: int) -> list[Json]:
+    """Take so many messages from the queue, as Lambda would hand them over."""
+    taken: list[Json] = []
+    with cloud.client("sqs", stack.cloud) as sqs:
+        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+        while len(taken) < count:
+            got = sqs.receive_message(
+                QueueUrl=queue,
+                MaxNumberOfMessages=BATCH,
+                WaitTimeSeconds=2,
+                AttributeNames=["All"],
+                MessageAttributeNames=["All"],
+            ).get("Messages", [])
+            if not got:
+                break
+            taken += [_record(each, arn["Attributes"]["QueueArn"]) for each in got]
+            entries = [
+                {"Id": str(n), "ReceiptHandle": each["ReceiptHandle"]} for n, each in enumerate(got)
+            ]
+            sqs.delete_message_batch(QueueUrl=queue, Entries=entries)
+    return [{"Records": taken[at : at + BATCH]} for at in range(0, len(taken), BATCH)]
+
+
+def _record(message: Json, arn: str) -> Json:
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {
+            name: {"stringValue": each.get("StringValue"), "dataType": each["DataType"]}
+            for name, each in message.get("MessageAttributes", {}).items()
+        },
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
+        "awsRegion": "us-east-1",
+    }
+
+
+def _run(stack: Stack, name: str, parts: list[list[Json]]) -> Json:
+    function = functions.built(TEMPLATE.parent)[name]
+    configured = functions.configured(stack.cloud, name)
+    told = environment(function, configured, stack.cloud, "127.0.0.1:0")
+    told["PYTHONPATH"] = os.pathsep.join([str(function.folder), told["PYTHONPATH"]])
+    packages = next((VENV / "bench").glob("lib/python*/site-packages"))
+    with tempfile.TemporaryDirectory(prefix="carillon-inside-") as folder:
+        job, output = Path(folder, "job.json"), Path(folder, "found.json")
+        job.write_text(
+            json.dumps(
+                {
+                    "handler": function.handler,
+                    "parts": parts,
+                    "output": str(output),
+                    "pyinstrument": str(packages),
+                }
+            )
+        )
+        done = subprocess.run(  # noqa: S603 - our own interpreter
+            [cloud.INTERPRETER, PROGRAM, job], cwd=ROOT, env=told, capture_output=True, check=False
+        )
+        if done.returncode:
+            raise OfflineError(f"{name} by itself failed: {done.stderr.decode()[-2000:]}")
+        return dict(json.loads(output.read_text()))
