@@ -143,7 +143,7 @@ invoke: environments ## run a built function as Lambda does (FN=EmailFunction EV
 FIGURES := docs/proof/performance.json
 MEASURE := PYTHONPATH=localstack:client:benchmarks $(DEV)/python -m
 
-.PHONY: bench bench-peers bench-growth
+.PHONY: bench bench-peers bench-growth performance
 bench: environments ## measure throughput and latency on a stack of its own
 	@$(DEV)/python benchmarks/run.py
 
@@ -152,6 +152,10 @@ bench-peers: environments $(VENV)/bench/.ready ## measure against a reference pe
 
 bench-growth: environments ## measure what one costs among 1,000 and among 100,000, and with 10,000 queued
 	@$(MEASURE) bench.growth --output $(FIGURES)
+
+performance: $(VENV)/dev/.ready $(VENV)/bench/.ready ## write docs/performance.md and its plots from what was measured
+	@$(MAKE) -s --no-print-directory docs
+	@$(BENCH)/python docs/plots.py
 
 # Only what compares, simulates or draws installs .venv/bench.
 BENCH := $(VENV)/bench/bin

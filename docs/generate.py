@@ -3,7 +3,8 @@
 functions/api/docs/openapi.json comes from the routes and their models (description.py),
 docs/features.md from features.yaml and the tests (feature_table.py), the table in docs/http.md from
 where problems are raised (codes.py), the figures in docs/guarantees.md from the runs that prove
-them (proof.py), the dashboard from its widgets (infra/dashboard.py).
+them (proof.py), docs/performance.md from what was measured (performance.py), the dashboard from its
+widgets (infra/dashboard.py).
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import codes
 import feature_table
+import performance
 import proof
 from description import describe
 
@@ -31,6 +33,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/features.md": feature_table.table,
     "docs/http.md": codes.page,
     "docs/guarantees.md": proof.page,
+    "docs/performance.md": performance.page,
     "infra/dashboard.yaml": dashboard.template,
 }
 

@@ -30,7 +30,7 @@ from sandbox.mailroom import NEWEST
 
 from . import counting, filling, load, processes, results
 from .report import table_of
-from .shares import reader
+from .shares import unread
 
 FOLDER = STATE / "bench-growth"
 INTERRUPTED = 130
@@ -182,22 +182,17 @@ class Growing:
         """Close the queue, send into it, open it again; return the cost of either half."""
         options, count = self.options, self.options.queued
         load.empty_sandbox(self.stack)
-        with cloud.client("lambda", self.stack.cloud) as lambdas:
-            mapping = reader(lambdas)["UUID"]
-            lambdas.update_event_source_mapping(UUID=mapping, Enabled=False)
-            try:
-                first = self._posted("queue", count - options.count)
-                self.ledger.calls.clear()
-                with processes.watching() as watch:
-                    last = self._posted("queue-last", options.count)
-                used = watch.result()
-                accepted = self._row(f"{count:,} queued: accepting", last, used, 0, arrive=False)
-            finally:
-                lambdas.update_event_source_mapping(UUID=mapping, Enabled=True)
+        with unread(self.stack):
+            first = self._posted("queue", count - options.count)
             self.ledger.calls.clear()
-            with steps.step(f"deliver {count:,}"), processes.watching() as watch:
-                load.await_arrivals(self.stack, {post.notification_id for post in [*first, *last]})
-                left = load.await_empty_queues(self.stack)
+            with processes.watching() as watch:
+                last = self._posted("queue-last", options.count)
+            used = watch.result()
+            accepted = self._row(f"{count:,} queued: accepting", last, used, 0, arrive=False)
+        self.ledger.calls.clear()
+        with steps.step(f"deliver {count:,}"), processes.watching() as watch:
+            load.await_arrivals(self.stack, {post.notification_id for post in [*first, *last]})
+            left = load.await_empty_queues(self.stack)
         delivered = self._row(
             f"{count:,} queued: delivering", [*first, *last], watch.result(), left
         )

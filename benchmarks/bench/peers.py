@@ -260,6 +260,14 @@ class Contest:
         }
 
 
+def on_path(function: str) -> bool:
+    """Tell whether a function works for a notification; the others are woken by clocks.
+
+    What nobody saw end may have been one of them, and counts.
+    """
+    return function in counting.ROLES or function.startswith("(")
+
+
 @dataclass(frozen=True)
 class Own:
     """Which processes are a contender's own, and which it stands on."""
@@ -274,9 +282,11 @@ class Own:
         def of(names: Iterable[str]) -> float:
             return sum(used.others[name].cpu_s for name in names if name in used.others)
 
-        own = of(self.own) + (used.all_functions.cpu_s if self.functions else 0.0)
+        path = {name: each.cpu_s for name, each in used.functions.items() if on_path(name)}
+        clocks = used.all_functions.cpu_s - sum(path.values())
         parts = {
-            "own": own,
+            "own": of(self.own) + (sum(path.values()) if self.functions else 0.0),
+            **({"clocks": clocks, **path} if self.functions else {}),
             "beneath": of(self.beneath),
             "sandbox": of(["the sandbox"]),
             "load": of([processes.LOAD]),
@@ -289,9 +299,9 @@ THEIRS = Own(False, (processes.PEER_API, processes.PEER_WORKER), (processes.BROK
 
 
 def medians(rounds: Sequence[Json]) -> Json:
-    """Return the median of every number that all rounds have, in their shape."""
+    """Return the median of every number, in their shape; what a round has not is not counted."""
     found: Json = {}
-    for name, value in rounds[0].items():
+    for name, value in {name: value for each in rounds for name, value in each.items()}.items():
         values = [each[name] for each in rounds if name in each]
         if isinstance(value, dict):
             found[name] = medians(values)

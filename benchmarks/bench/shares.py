@@ -41,14 +41,14 @@ def measure(stack: Stack, client_id: str, count: int) -> Json:
     """Return by function what `count` notifications took, half of them clocked, half sampled."""
     wanted = WARM + 2 * count
     events = [_post(client_id, number) for number in range(wanted)]
-    with _unread(stack) as queue:
+    with unread(stack) as queues:
         intake = _run(stack, INTAKE, _parts(events, 1, count))
         refused = [
             each for each in intake.pop("answers") if each["statusCode"] != HTTPStatus.ACCEPTED
         ]
         if refused:
             raise OfflineError(f"a handler by itself answered {refused[0]}")
-        worker = _run(stack, WORKER, _parts(_batches(stack, queue, wanted), BATCH, count))
+        worker = _run(stack, WORKER, _parts(_batches(stack, queues, wanted), BATCH, count))
         failed = [each for each in worker.pop("answers") if each["batchItemFailures"]]
     return {
         "notifications": count,
@@ -119,49 +119,49 @@ def _post(client_id: str, number: int) -> Json:
 
 
 @contextmanager
-def _unread(stack: Stack) -> Iterator[str]:
-    """Yield the address of the email queue while nothing reads it."""
-    with (
-        cloud.client("lambda", stack.cloud) as lambdas,
-        cloud.client("sqs", stack.cloud) as sqs,
-    ):
-        mapping = reader(lambdas)
-        queue = sqs.get_queue_url(QueueName=mapping["EventSourceArn"].rpartition(":")[2])
-        lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+def unread(stack: Stack) -> Iterator[list[str]]:
+    """Yield the ARNs of the email worker's queues while nothing reads them."""
+    with cloud.client("lambda", stack.cloud) as lambdas:
+        mappings = lambdas.list_event_source_mappings()["EventSourceMappings"]
+        readers = [each for each in mappings if WORKER in each["FunctionArn"]]
+        for each in readers:
+            lambdas.update_event_source_mapping(UUID=each["UUID"], Enabled=False)
         try:
-            yield queue["QueueUrl"]
+            yield [each["EventSourceArn"] for each in readers]
         finally:
-            lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+            for each in readers:
+                lambdas.update_event_source_mapping(UUID=each["UUID"], Enabled=True)
 
 
-def reader(lambdas: Any) -> Json:
-    """Return what gives the email worker its messages."""
-    mappings = lambdas.list_event_source_mappings()["EventSourceMappings"]
-    (found,) = (each for each in mappings if WORKER in each["FunctionArn"])
-    return dict(found)
-
-
-def _batches(stack: Stack, queue: str, count: int) -> list[Json]:
-    """Take so many messages from the queue, as Lambda would hand them over."""
+def _batches(stack: Stack, queues: Sequence[str], count: int) -> list[Json]:
+    """Take so many messages from the queues, as Lambda would hand them over."""
     taken: list[Json] = []
     with cloud.client("sqs", stack.cloud) as sqs:
-        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-        while len(taken) < count:
-            got = sqs.receive_message(
-                QueueUrl=queue,
-                MaxNumberOfMessages=BATCH,
-                WaitTimeSeconds=2,
-                AttributeNames=["All"],
-                MessageAttributeNames=["All"],
-            ).get("Messages", [])
-            if not got:
-                break
-            taken += [_record(each, arn["Attributes"]["QueueArn"]) for each in got]
-            entries = [
-                {"Id": str(n), "ReceiptHandle": each["ReceiptHandle"]} for n, each in enumerate(got)
-            ]
-            sqs.delete_message_batch(QueueUrl=queue, Entries=entries)
+        for arn in queues:
+            url = sqs.get_queue_url(QueueName=arn.rpartition(":")[2])["QueueUrl"]
+            while len(taken) < count and (got := _received(sqs, url)):
+                taken += [_record(each, arn) for each in got]
+    if len(taken) < count:
+        raise OfflineError(f"{len(taken)} of {count} messages came to the queues")
     return [{"Records": taken[at : at + BATCH]} for at in range(0, len(taken), BATCH)]
+
+
+def _received(sqs: Any, url: str) -> list[Json]:
+    """Take up to a batch of messages from a queue for good."""
+    got: list[Json] = sqs.receive_message(
+        QueueUrl=url,
+        MaxNumberOfMessages=BATCH,
+        WaitTimeSeconds=1,
+        AttributeNames=["All"],
+        MessageAttributeNames=["All"],
+    ).get("Messages", [])
+    if got:
+        entries = [
+            {"Id": str(place), "ReceiptHandle": each["ReceiptHandle"]}
+            for place, each in enumerate(got)
+        ]
+        sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+    return got
 
 
 def _record(message: Json, arn: str) -> Json:

@@ -48,6 +48,11 @@ def _contenders(found: Json) -> Table:
 
 PARTS = {
     "own": "its own processes",
+    "Authorizer": "authorizer",
+    "Notifications": "intake",
+    "Email": "email worker",
+    "Counting": "daily numbers",
+    "clocks": "beside: functions on a schedule",
     "beneath": "cloud and gateway, or broker",
     "sandbox": "the sandbox",
     "load": "the load generator",
