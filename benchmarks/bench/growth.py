@@ -96,8 +96,7 @@ def measure(options: argparse.Namespace, console: Console) -> Json:
                 growing.store(size)
             with steps.step(f"send {options.count} among {size:,}"):
                 rows.append(growing.sent(f"{size:,} stored"))
-        with steps.step(f"queue {options.queued:,}"):
-            rows += growing.queued(steps)
+        rows += growing.queued(steps)
     return {
         "count": options.count,
         "seconds": round(time.monotonic() - began),
@@ -182,7 +181,7 @@ class Growing:
         """Close the queue, send into it, open it again; return the cost of either half."""
         options, count = self.options, self.options.queued
         load.empty_sandbox(self.stack)
-        with unread(self.stack):
+        with steps.step(f"queue {count:,}"), unread(self.stack):
             first = self._posted("queue", count - options.count)
             self.ledger.calls.clear()
             with processes.watching() as watch:
