@@ -103,7 +103,7 @@ def measure(count: int, down: int, console: Console) -> Json:
     steps = Steps(console)
     began = time.monotonic()
     with steps, running(state=FOLDER, steps=steps) as stack:
-        token, _ = load.register(stack)
+        token = load.register(stack)
         with steps.step(f"post {count} to each of {len(CHANNELS)} channels, and kill"):
             posted, killed = asyncio.run(_storm(stack, token, count, down))
         with steps.step("wait until every delivery has ended"), _deliveries(stack) as read:

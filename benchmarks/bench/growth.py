@@ -152,7 +152,7 @@ class Growing:
 
     def warm_up(self) -> None:
         """Let every function be there."""
-        self.token, _ = load.register(self.stack)
+        self.token = load.register(self.stack)
         with cloud.client("dynamodb", self.stack.cloud) as dynamodb:
             self.ledger.indexes = counting.indexes_of(dynamodb)
         load.run_pass(self.stack, self.token, "warm", WARM_UP, self.options.concurrency)

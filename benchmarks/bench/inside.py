@@ -9,7 +9,7 @@ import importlib
 import json
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -106,20 +106,21 @@ def sample(handle: Handler, events: list[Json], answers: list[Any], packages: st
     profiler = Profiler(interval=INTERVAL_SECONDS, async_mode="disabled")
     with profiler:
         answers += [handle(event, Context()) for event in events]
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     root = profiler.last_session.root_frame() if profiler.last_session else None
     if root is not None:
         _add(root, "the bench", seconds)
     return dict(seconds)
 
 
-def _add(frame: Any, owner: str, seconds: Counter[str]) -> None:
+def _add(frame: Any, owner: str, seconds: dict[str, float]) -> None:
     """Add a frame's own time to the library whose it is; the standard library serves its caller."""
     found = library(frame.file_path or "")
     owner = owner if found == STANDARD else found
     children = [each for each in frame.children if each.file_path]
     own = frame.time - sum(each.time for each in children)
-    seconds["(waiting)" if frame.function in WAITING else owner] += own
+    name = frame.function.rpartition(".")[2]
+    seconds["(waiting)" if name in WAITING else owner] += own
     for child in children:
         _add(child, owner, seconds)
 

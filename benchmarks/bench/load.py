@@ -91,8 +91,13 @@ class Pass:
         ]
 
 
-def register(stack: Stack) -> tuple[str, str]:
-    """Make the client, the template and the user of the bench; returns a token and whose it is."""
+def register(stack: Stack) -> str:
+    """Make the client, the template and the user of the bench; returns the client's token."""
+    return register_client(stack)[0]
+
+
+def register_client(stack: Stack) -> tuple[str, str]:
+    """Make the same; returns the client's token and its id."""
     reply = _expect(
         _call(stack, "POST", "clients", stack.admin_token, {"service_name": "bench"})
     ).json()

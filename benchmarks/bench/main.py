@@ -107,7 +107,7 @@ def all_well(outcomes: Iterable[Mapping[str, int]]) -> bool:
 def measure_speed(stack: Stack, options: argparse.Namespace, steps: Steps) -> Json:
     """Return rates, latencies, CPU and memory of the stack as it is, nothing in between."""
     with steps.step("prepare and warm up"):
-        token, _ = load.register(stack)
+        token = load.register(stack)
         warm = load.run_pass(stack, token, "warm", WARM_UP, options.concurrency)
     with steps.step(f"{options.singles} posts, one after the other"):
         singles = load.run_pass(stack, token, "single", options.singles, 1)
@@ -162,7 +162,7 @@ def measure_cost(options: argparse.Namespace, steps: Steps) -> Json:
 
 
 def _counted(stack: Stack, ledger: counting.Ledger, options: argparse.Namespace) -> Json:
-    token, _ = load.register(stack)
+    token = load.register(stack)
     with cloud.client("dynamodb", stack.cloud) as dynamodb:
         ledger.indexes = counting.indexes_of(dynamodb)
     warm = load.run_pass(stack, token, "warm", options.concurrency * 2, options.concurrency)

@@ -13,7 +13,8 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ class Recorded:
     calls: list[Json]
     ids: list[str]
     tables: Json
-    mean_batch: float
+    failed: dict[str, int]
 
 
 def record(options: argparse.Namespace, steps: Steps) -> Recorded:
@@ -139,25 +140,34 @@ def record(options: argparse.Namespace, steps: Steps) -> Recorded:
         ) as stack,
         steps.step(f"record the calls of {options.recorded} notifications"),
     ):
-        token, _ = load.register(stack)
+        token = load.register(stack)
         load.run_pass(stack, token, "warm", WARM_UP, options.concurrency)
         load.await_empty_queues(stack)
         tables = floor.tables(stack.cloud)
+        ledger.calls.clear()
         ledger.records = mailed.records = True
         passed = load.run_pass(stack, token, "recorded", options.recorded, options.concurrency)
         load.await_empty_queues(stack)
         functions = processes.functions_by_port()
         calls = recording.replayable([*ledger.bodies, *mailed.bodies], functions)
         ids = [post.notification_id for post in passed.posts]
-        claims = sum(call["role"] == counting.WORKER for call in calls)
-        return Recorded(calls, ids, tables, claims / len(ids))
+        return Recorded(calls, ids, tables, _failures(ledger, functions))
+
+
+def _failures(ledger: counting.Ledger, functions: Mapping[int, str]) -> dict[str, int]:
+    """Return how often what a function asked was refused, a lost condition say, by operation."""
+    return Counter(
+        call.operation.rpartition(".")[2]
+        for call in ledger.calls
+        if not call.ok and functions.get(call.port, "") in counting.ROLES
+    )
 
 
 def compare(stack: Stack, recorded: Recorded, options: argparse.Namespace, steps: Steps) -> Json:
     """Return what the contenders did, round by round, and where our time goes."""
     with steps.step("start the peer: a broker, an API, a worker"):
         address = peer.start(stack.children, stack.sandbox, FOLDER)
-    token, client_id = load.register(stack)
+    token, client_id = load.register_client(stack)
     contest = Contest(stack, peer.in_place_of(stack, address), token, options)
     with steps.step("how fast the sandbox is by itself"):
         sink = asyncio.run(_sink(stack, options.concurrency))
@@ -189,7 +199,7 @@ def compare(stack: Stack, recorded: Recorded, options: argparse.Namespace, steps
             name: {"title": ratios.CONTENDERS[name], "median": medians(found), "rounds": found}
             for name, found in rounds.items()
         },
-        "floor": _floor(floors, handlers, len(recorded.ids)),
+        "floor": _floor(floors, handlers, len(recorded.ids)) | {"refused": recorded.failed},
         "sink": sink,
         "inside": inside,
     }
@@ -288,6 +298,7 @@ class Own:
             "own": of(self.own) + (sum(path.values()) if self.functions else 0.0),
             **({"clocks": clocks, **path} if self.functions else {}),
             "beneath": of(self.beneath),
+            **{name: of([name]) for name in self.beneath},
             "sandbox": of(["the sandbox"]),
             "load": of([processes.LOAD]),
         }
@@ -317,25 +328,28 @@ def _by_request(posts: Iterable[load.Post]) -> list[float]:
 
 def _floor(floors: Sequence[Json], handlers: Json, count: int) -> Json:
     thousand = 1000 / count
-    calls = statistics.median(each["cpu_s"] for each in floors) * thousand
+    roles = {
+        role: statistics.median(each["cpu_s"][role] for each in floors) * thousand
+        for role in floors[0]["cpu_s"]
+    }
+    calls = [sum(each["cpu_s"].values()) * thousand for each in floors]
     bare = handlers["intake"] + handlers["worker"]
     made = {name: round(times / count, 3) for name, times in floors[0]["calls"].items()}
+    each_call = 1 / sum(made.values())
     return {
         "notifications": count,
         "calls": made,
         "calls_each": round(sum(made.values()), 3),
         "failed": floors[0]["failed"],
         "cpu_s_per_1000": {
-            "calls": round(calls, 3),
-            "handlers": round(bare, 3),
-            "together": round(calls + bare, 3),
+            **{f"calls of {role}": round(seconds, 3) for role, seconds in roles.items()},
+            "bare handlers": round(bare, 3),
+            "together": round(statistics.median(calls) + bare, 3),
         },
-        "rounds": [round(each["cpu_s"] * thousand, 3) for each in floors],
+        "rounds": [round(each, 3) for each in calls],
+        "cpu_ms_per_call": round(statistics.median(calls) * each_call, 3),
         "wall_ms_per_call": round(
-            1000 * statistics.median(e["wall_s"] / sum(e["calls"].values()) for e in floors), 3
-        ),
-        "cpu_ms_per_call": round(
-            1000 * statistics.median(e["cpu_s"] / sum(e["calls"].values()) for e in floors), 3
+            statistics.median(each["wall_s"] for each in floors) * thousand * each_call, 3
         ),
     }
 

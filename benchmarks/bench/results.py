@@ -28,4 +28,4 @@ def keep(file: Path | None, section: str, found: Json) -> None:
         return
     kept: Json = json.loads(file.read_text()) if file.exists() else {}
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(kept | {section: found}, indent=1, sort_keys=True) + "\n")
+    file.write_text(json.dumps(kept | {section: found}, indent=1) + "\n")

@@ -82,9 +82,14 @@ def _floor(found: Json) -> Table:
         table.add_row(f"{name} per notification", f"{times:g}")
     for name, seconds in floor["cpu_s_per_1000"].items():
         table.add_row(f"CPU s per 1,000: {name}", f"{seconds:g}")
-    table.add_row("calls that failed", f"{floor['failed']}")
+    table.add_row("refused, of the recorded calls", _listed(floor["refused"]))
+    table.add_row("refused, of the floor's", _listed(floor["failed"]))
     table.add_row("the sandbox by itself, per second", f"{sink['per_s']}")
     return table
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
 
 def _inside(inside: Json) -> Table:

@@ -1,9 +1,9 @@
 """The AWS calls of some notifications, made again by a bare boto3 loop: `python calls.py job.json`.
 
-The job has what was recorded of the product: each call's service, operation and arguments. Names of
-notifications are changed for new ones, names of tables for those of copies, so that every call does
-again what it did. Prints one JSON line: the CPU seconds of this process between the first and the
-last call, without reading the job, making clients and connecting.
+The job has what was recorded of the product: each call's role, service, operation and arguments.
+Names of notifications are changed for new ones, names of tables for those of copies, so that every
+call does again what it did. Prints one JSON line: the CPU seconds of this process between the first
+and the last call, by role, without reading the job, making clients and connecting.
 """
 
 import json
@@ -13,7 +13,7 @@ import string
 import sys
 import time
 from base64 import b64decode
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +39,26 @@ def main() -> None:
     calls = prepared(job)
     clients = opened(job, {call["service"] for call in calls})
     methods = [
-        (getattr(clients[call["service"]], _snake(call["operation"])), call["arguments"])
+        (
+            call["role"],
+            getattr(clients[call["service"]], _snake(call["operation"])),
+            call["arguments"],
+        )
         for call in calls
     ]
-    failed = 0
+    failed: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     wall, cpu = time.perf_counter(), time.process_time()
-    for method, arguments in methods:
+    for role, method, arguments in methods:
         try:
             method(**arguments)
-        except ClientError:
-            failed += 1
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        except ClientError as error:
+            failed[f"{error.operation_name}: {error.response['Error']['Code']}"] += 1
+        before, cpu = cpu, time.process_time()
+        seconds[role] += cpu - before
+    wall = time.perf_counter() - wall
     made = Counter(f"{call['service']}.{call['operation']}" for call in calls)
-    print(json.dumps({"cpu_s": cpu, "wall_s": wall, "failed": failed, "calls": made}))
+    print(json.dumps({"cpu_s": seconds, "wall_s": wall, "failed": failed, "calls": made}))
 
 
 def prepared(job: Json) -> list[Json]:

@@ -105,7 +105,14 @@ def test_a_median_is_taken_of_every_number_in_its_place() -> None:
 
 
 def compared(**changed: float) -> Json:
-    told = {"single": 5.0, "peer": 5.0, "batch": 1.0, "rate": 100.0, "p99": 50.0} | changed
+    told = {
+        "single": 5.0,
+        "peer": 5.0,
+        "batch": 1.0,
+        "rate": 100.0,
+        "p99": 50.0,
+        "worker": 2.0,
+    } | changed
 
     def contender(cpu: float, rate: float, p99: float) -> Json:
         median = {
@@ -117,7 +124,16 @@ def compared(**changed: float) -> Json:
 
     return {
         "concurrency": 16,
-        "floor": {"cpu_s_per_1000": {"together": 4.0}},
+        "floor": {
+            "cpu_s_per_1000": {
+                "calls of intake": 1.5,
+                "calls of worker": 1.5,
+                "calls of analytics": 0.8,
+                "bare handlers": 0.2,
+                "together": 4.0,
+            }
+        },
+        "inside": {"functions": {"intake": {"cpu_ms": 2.0}, "worker": {"cpu_ms": told["worker"]}}},
         "contenders": {
             "single": contender(told["single"], 10.0, told["p99"]),
             "peer": contender(told["peer"], 100.0, 50.0),
@@ -135,6 +151,7 @@ def compared(**changed: float) -> Json:
         ({"batch": 1.7}, ["the peer"]),
         ({"rate": 99.0}, ["the peer"]),
         ({"p99": 50.1}, ["the peer"]),
+        ({"worker": 2.1}, ["the floor"]),
     ],
 )
 def test_each_target_is_judged_by_figures_of_the_same_run(
