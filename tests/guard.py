@@ -13,7 +13,7 @@ import pytest
 from cloudformation import ROOT, resources
 from iam import Grant, Guard, Used, unused
 
-from carillon import aws, delivery
+from carillon import delivery, signed
 
 GUARD = Guard()
 FUNCTIONAL = ROOT / "tests/functional"
@@ -45,11 +45,21 @@ NEEDED_ELSEWHERE = {
 def set_up() -> None:
     """Put the guard before every function's handler, and into the session of all clients, once."""
     delivery.consumer = _of_channel(delivery.consumer)
-    aws.botocore_session().register("provide-client-params.*.*", GUARD.hear)
+    signed.botocore_session().register("provide-client-params.*.*", GUARD.hear)
+    signed.Client.call = _heard(signed.Client.call)  # type: ignore[method-assign]
     for name, function in resources("AWS::Serverless::Function").items():
         path = function["CodeUri"].replace("/", ".")
         module = import_module(f"{path}.handler")
         module.lambda_handler = _watched(name, module.lambda_handler)  # type: ignore[attr-defined]
+
+
+def _heard(call: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def heard(client: signed.Client, operation: str, params: dict[str, Any]) -> Any:
+        GUARD.note(client.service.name, operation, params)
+        return call(client, operation, params)
+
+    return heard
 
 
 def _of_channel(consumer: Callable[..., Any]) -> Callable[..., Any]:

@@ -411,14 +411,18 @@ class Guard:
 
     def hear(self, params: Json, model: Any, **_: object) -> None:
         """Take note of a call: a handler of botocore's event ``provide-client-params``."""
+        self.note(model.service_model.service_name, model.name, params)
+
+    def note(self, service: str, operation: str, params: Json) -> None:
+        """Take note of a call."""
         if not self.running:
             return
         try:
-            for request in asked(model.service_model.service_name, model.name, params):
+            for request in asked(service, operation, params):
                 self.ask(request)
         except (AssertionError, KeyError) as error:
             # What is raised here a function might take for a failing store.
-            self.denied.append(f"{self.running[-1]} {model.name}: {error!r}")
+            self.denied.append(f"{self.running[-1]} {operation}: {error!r}")
 
     def ask(self, request: Request) -> None:
         """Note which grants let the request through, or that none does."""

@@ -9,6 +9,7 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Protocol
+from unittest.mock import patch
 from urllib.parse import parse_qsl
 
 import boto3
@@ -16,11 +17,14 @@ import guard
 import pytest
 import time_machine
 from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.compat import HTTPHeaders
 from cloudformation import resources
 from moto import mock_aws
+from moto.core.models import botocore_stubber
 from providers import Provider, Send
 
-from carillon import delivery, relay
+from carillon import delivery, relay, signed
 from carillon.identity import APPLICATION
 from carillon.models import Channel, now
 from carillon.settings import settings
@@ -121,8 +125,24 @@ def mocked() -> Iterator[Cloud]:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             environment.setenv(name, "test")
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        with mock_aws():
+        with mock_aws(), patch.object(signed.Client, "exchange", _in_moto(signed.Client.exchange)):
             yield _make()
+
+
+def _in_moto(real: Callable[..., Any]) -> Callable[..., Any]:
+    """Let moto answer signed calls as it does boto3's; what is not to AWS goes its own way."""
+
+    def exchange(client: Any, base: str, path: str, headers: Json, body: bytes) -> Any:
+        told = HTTPHeaders()
+        for name, value in headers.items():
+            told[name] = value
+        answer = botocore_stubber("", AWSPreparedRequest("POST", base + path, told, body, False))
+        if answer is None:
+            return real(client, base, path, headers, body)
+        found = {name.lower(): value for name, value in answer.headers.items()}
+        return answer.status_code, found, answer.content
+
+    return exchange
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from carillon import signed
 from carillon.log import logger
 from carillon.settings import settings
 from functions.api.docs import handler as docs
@@ -85,10 +86,13 @@ def test_g12_the_correlation_id_goes_from_the_request_to_the_worker_s_log(
 
 def test_g12_the_published_message_bears_it_as_an_attribute(send, prepared, monkeypatch) -> None:
     asked: list[Json] = []
-    publish = prepared.sns.publish
-    monkeypatch.setattr(
-        "carillon.publishing.sns", lambda: type("Sns", (), {"publish": _recorded(asked, publish)})
-    )
+    call = signed.Client.call
+
+    def recorded(client: signed.Client, operation: str, told: Json) -> Json:
+        asked.extend([told] if operation == "Publish" else [])
+        return call(client, operation, told)
+
+    monkeypatch.setattr(signed.Client, "call", recorded)
     send(headers={"X-Correlation-ID": "trace-me.2"})
     attribute = asked[0]["MessageAttributes"]["correlation_id"]
     assert attribute == {"DataType": "String", "StringValue": "trace-me.2"}
@@ -155,11 +159,3 @@ def test_g13_a_bug_is_logged_with_its_place_and_not_its_words(
     assert (line["kind"], line["level"]) == ("RuntimeError", "ERROR")
     assert any("handler.py" in step for step in line["trace"])
     assert "ada@example.com" not in json.dumps(line) + json.dumps(reply.body)
-
-
-def _recorded(asked: list[Json], publish: Any) -> Any:
-    def record(**arguments: Any) -> Any:
-        asked.append(arguments)
-        return publish(**arguments)
-
-    return staticmethod(record)

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from carillon import tokens
+from carillon import signed, tokens
 from carillon.identity import APPLICATION, Caller, Scope
 from carillon.models import now
 from carillon.settings import settings
@@ -219,14 +219,14 @@ def test_the_keys_are_kept_for_a_minute(forge, cloud, monkeypatch) -> None:
 def _asked(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the parameters that will be read."""
     asked: list[str] = []
-    client = tokens.ssm()
-    read = client.get_parameter
+    read = signed.Client.call
 
-    def spy(**how: Any) -> Any:
-        asked.append(how["Name"])
-        return read(**how)
+    def spy(client: signed.Client, operation: str, told: dict[str, Any]) -> Any:
+        if operation == "GetParameter":
+            asked.append(told["Name"])
+        return read(client, operation, told)
 
-    monkeypatch.setattr(client, "get_parameter", spy)
+    monkeypatch.setattr(signed.Client, "call", spy)
     return asked
 
 

@@ -1,8 +1,17 @@
 """What changed between acceptance and sending: nobody gets what they no longer want."""
 
-from carillon import clients
+from typing import Any
+
+import pytest
+import time_machine
+from providers import failing
+
+from carillon import clients, signed
 from carillon.client_models import ClientRequest, NotificationType
-from carillon.models import State
+from carillon.controls import FRESH_SECONDS
+from carillon.delivery import Outgoing, Sent
+from carillon.errors import Failure
+from carillon.models import State, now
 from carillon.tables import Delivery, Profile
 
 
@@ -46,7 +55,7 @@ def test_a_change_after_an_attempt_that_may_have_gone_is_told_as_unknown(
 
 def test_users_that_cannot_be_read_hold_the_message_back(send, deliver, monkeypatch) -> None:
     send({"channels": ["email"]})
-    monkeypatch.setattr("carillon.delivery.unwanted", lambda *_: 1 / 0)
+    monkeypatch.setattr("carillon.wishes.Wishes.against", lambda *_: 1 / 0)
     assert not deliver("email").calls
     assert not list(Delivery.scan())
     monkeypatch.undo()
@@ -67,3 +76,43 @@ def test_a_template_edited_meanwhile_changes_nothing_that_was_accepted_a_q09(
     assert changed.status == 200
     (call,) = deliver("sms").calls
     assert "A-1042" in call.content["text"]
+
+
+def test_a_batch_reads_its_readers_together_and_anew_when_that_is_old(
+    send, ask, deliver, monkeypatch
+) -> None:
+    for _ in range(4):
+        send({"channels": ["sms"]})
+    reads = _reads(monkeypatch)
+    calls: list[Outgoing] = []
+
+    def opt_out_after_two(outgoing: Outgoing) -> Sent:
+        calls.append(outgoing)
+        if len(calls) == 2:
+            ask("PATCH", "/api/v1/users/ada/preferences", {"channels": {"sms": False}})
+            clock.shift(FRESH_SECONDS)
+        return Sent("fake", "1")
+
+    with time_machine.travel(now(), tick=False) as clock:
+        deliver("sms", opt_out_after_two)
+    assert len(calls) == 2
+    assert len(reads) == 2
+
+
+def test_an_address_that_dies_in_a_batch_is_not_tried_again_in_it(send, deliver) -> None:
+    for _ in range(3):
+        send({"channels": ["sms"]})
+    assert len(deliver("sms", failing(Failure.RECIPIENT)).calls) == 1
+
+
+def _reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the reads of several items that will be made."""
+    made: list[str] = []
+    call = signed.Client.call
+
+    def spy(client: signed.Client, operation: str, told: dict[str, Any]) -> Any:
+        made.extend([operation] if operation == "BatchGetItem" else [])
+        return call(client, operation, told)
+
+    monkeypatch.setattr(signed.Client, "call", spy)
+    return made

@@ -9,6 +9,7 @@ BREAKER = "layers/common/carillon/breaker.py"
 LEGS = "layers/common/carillon/legs.py"
 LEDGER = "layers/common/carillon/ledger.py"
 AWS = "layers/common/carillon/aws.py"
+SIGNED = "layers/common/carillon/signed.py"
 DELIVERIES = "tests/functional/test_delivery.py"
 ACCEPTANCE = "tests/functional/test_intake.py"
 BREAKERS = "tests/functional/test_breaker.py"
@@ -276,16 +277,19 @@ MUTANTS = (
     ),
     # ------------------------------------------------------------------ one request per attempt
     Mutant(
-        "the AWS SDK sends again (SES, End User Messaging)",
-        AWS,
-        """    connect_timeout=3, read_timeout=PROVIDER_TIMEOUT, retries={"total_max_attempts": 1}
-)
-""",
-        """    connect_timeout=3, read_timeout=PROVIDER_TIMEOUT, retries={"total_max_attempts": 3}
-)
-""",
-        (WIRES, "one_request and (ses or aws)"),
+        "a request to SES is sent again",
+        SIGNED,
+        "_email, _sent, 3, timeout, 1)",
+        "_email, _sent, 3, timeout, 3)",
+        (WIRES, "one_request and ses"),
         seeds=6,
+    ),
+    Mutant(
+        "the AWS SDK sends again (End User Messaging)",
+        AWS,
+        "_config(3, PROVIDER_TIMEOUT, 1)",
+        "_config(3, PROVIDER_TIMEOUT, 3)",
+        (WIRES, "one_request and aws"),
     ),
     Mutant(
         "the Twilio SDK sends again",

@@ -6,7 +6,7 @@ SDK would send again after a fault is sent again here, as often as the client's 
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
@@ -30,6 +30,14 @@ SPELL_OF = {"dynamodb": "store", "sns": "topic", "ssm": "secrets"}
 Effect = Callable[[], JSON]
 
 
+class Caller(NamedTuple):
+    """Who calls: a client of a service, its attempts and the seconds it waits for each."""
+
+    service: str
+    attempts: int
+    patience: float
+
+
 class Cloud:
     """The stack's resources, and the one door to them."""
 
@@ -46,23 +54,21 @@ class Cloud:
         self.subscriptions = stack.of("AWS::SNS::Subscription")
         self._ids = 0
 
-    def call(self, client: Any, operation: str, told: JSON) -> JSON:
-        """Answer a call of an SDK's client; raises what the SDK would."""
-        service = client.meta.service_model.service_name
+    def call(self, client: Caller, operation: str, told: JSON) -> JSON:
+        """Answer a client's call; raises what the client would."""
+        service = client.service
         if service == "dynamodb" and operation == "TransactWriteItems":
             told = {"ClientRequestToken": self.new_id(), **told}
         effect = self._effect(service, operation, told)
         actor = self.scheduler.current
         if self.calm or actor is None or actor.process is None:
             return effect()
-        config = client.meta.config
-        attempts = (config.retries or {}).get("total_max_attempts", 5)
         what = self.story.named(service, operation, told)
-        for attempt in range(attempts):
+        for attempt in range(client.attempts):
             try:
-                answer = self._attempt(service, operation, what, effect, config.read_timeout)
+                answer = self._attempt(service, operation, what, effect, client.patience)
             except Retryable as fault:
-                if attempt + 1 == attempts:
+                if attempt + 1 == client.attempts:
                     raise fault.error from None
                 self.step(self.weather.chance.uniform(0.02, 0.4))
             else:

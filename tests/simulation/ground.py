@@ -16,7 +16,8 @@ from botocore.client import BaseClient
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from simulation.cloud import PROVIDERS
+from carillon import signed
+from simulation.cloud import PROVIDERS, Caller
 from simulation.lambdas import processes
 from simulation.mail import ACCOUNT, served
 from simulation.stack import Stack
@@ -96,9 +97,20 @@ def ruled(world: Any) -> Iterator[None]:
     real = BaseClient._make_api_call
 
     def api_call(self: Any, operation: str, told: JSON) -> JSON:
-        if self.meta.service_model.service_name in PROVIDERS:
+        name, config = self.meta.service_model.service_name, self.meta.config
+        if name in PROVIDERS:
             return real(self, operation, told)
-        return world.cloud.call(self, operation, told)
+        attempts = (config.retries or {}).get("total_max_attempts", 5)
+        return world.cloud.call(Caller(name, attempts, config.read_timeout), operation, told)
+
+    shorter = signed.Client.call
+
+    def signed_call(self: signed.Client, operation: str, told: JSON) -> JSON:
+        service = self.service
+        if service.name in PROVIDERS:
+            return shorter(self, operation, told)
+        who = Caller(service.name, service.attempts, service.read_timeout)
+        return world.cloud.call(who, operation, told)
 
     def sleep(seconds: float) -> None:
         scheduler.wait(seconds)
@@ -110,6 +122,7 @@ def ruled(world: Any) -> Iterator[None]:
         rules.enter_context(served(world.wire))
         rules.enter_context(taken_over(scheduler))
         rules.enter_context(patch.object(BaseClient, "_make_api_call", api_call))
+        rules.enter_context(patch.object(signed.Client, "call", signed_call))
         rules.enter_context(patch.object(random, "_urandom", source.randbytes))
         rules.enter_context(patch.object(os, "urandom", source.randbytes))
         rules.enter_context(patch.object(time, "sleep", sleep))

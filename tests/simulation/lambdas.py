@@ -28,6 +28,7 @@ STATELESS = frozenset(
     {
         "carillon.rendering",
         "carillon.schemas",
+        "carillon.signed",
         "carillon.bill",
         "carillon.prices",
         "carillon.spending",
@@ -36,9 +37,7 @@ STATELESS = frozenset(
     }
 )
 """Modules whose caches hold what follows from the code alone, or a connection: costly, shared."""
-SHARED = frozenset(
-    {"botocore_session", "_session", "sns", "sqs", "ssm", "s3", "functions", "ses", "texts"}
-)
+SHARED = frozenset({"_session", "sns", "sqs", "ssm", "s3", "functions", "ses", "texts"})
 """Clients of carillon.aws."""
 
 

@@ -82,7 +82,7 @@ def _ask_dynamodb() -> None:
 
 
 def _ask_sns() -> None:
-    sns().get_topic_attributes(TopicArn=settings().required("topic_arn"))
+    sns().call("GetTopicAttributes", {"TopicArn": settings().required("topic_arn")})
 
 
 def _ask_sqs() -> None:

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html and
 https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -55,22 +55,23 @@ def send(outgoing: Outgoing) -> Sent:
     """Send one email in one request; raises ProviderError."""
     client, ours = configured(lambda: (ses(), sender()))
     try:
-        reply = client.send_email(
-            FromEmailAddress=ours.header,
-            Destination={"ToAddresses": [outgoing.address]},
-            Content={
-                "Simple": {
-                    "Subject": {"Data": outgoing.content["subject"], "Charset": "UTF-8"},
-                    "Body": _body(outgoing.content),
-                }
-            },
-            EmailTags=[
-                {"Name": "notification_id", "Value": outgoing.message.notification_id},
-            ],
-        )
+        reply = client.call("SendEmail", _request(outgoing, ours.header))
     except (BotoCoreError, ClientError) as error:
         raise _failed(error) from error
     return Sent(PROVIDER, reply.get("MessageId", ""))
+
+
+def _request(outgoing: Outgoing, header: str) -> dict[str, Any]:
+    simple = {
+        "Subject": {"Data": outgoing.content["subject"], "Charset": "UTF-8"},
+        "Body": _body(outgoing.content),
+    }
+    return {
+        "FromEmailAddress": header,
+        "Destination": {"ToAddresses": [outgoing.address]},
+        "Content": {"Simple": simple},
+        "EmailTags": [{"Name": "notification_id", "Value": outgoing.message.notification_id}],
+    }
 
 
 def _body(content: dict[str, str]) -> "BodyTypeDef":

@@ -25,11 +25,11 @@ from carillon.failures import SEND_TIMEOUT
 from carillon.log import logger, trace
 from carillon.messages import Message, target_of
 from carillon.models import TEST, Channel, State, now, timestamp
-from carillon.recipients import unwanted
 from carillon.settings import settings
 from carillon.suppressions import deactivate
 from carillon.templates import content_for
 from carillon.tracing import traced
+from carillon.wishes import Wishes
 
 T = TypeVar("T")
 
@@ -83,6 +83,7 @@ class _Worker:
     channel: Channel
     providers: Mapping[str, Send]
     context: LambdaContext
+    wishes: Wishes
 
     def has_time(self) -> bool:
         """Tell whether a call that is begun now can be finished and recorded."""
@@ -99,11 +100,13 @@ def consumer(
     """Return the Lambda handler of ``channel``'s queues, reporting partial batch failures."""
 
     def lambda_handler(event: Mapping[str, Any], context: LambdaContext) -> Batch:
-        worker = _Worker(channel, providers, context)
+        parsed = [(record, _parsed(record)) for record in event["Records"]]
+        batch = [message for _, message in parsed if isinstance(message, Message)]
+        worker = _Worker(channel, providers, context, Wishes(channel, batch))
         again = [
             {"itemIdentifier": record["messageId"]}
-            for record in event["Records"]
-            if not _consume(worker, record)
+            for record, message in parsed
+            if not _consume(worker, record, message)
         ]
         logger().info(
             "batch",
@@ -115,11 +118,18 @@ def consumer(
     return lambda_handler
 
 
-def _consume(worker: _Worker, record: Record) -> bool:
+def _parsed(record: Record) -> Message | Exception:
+    try:
+        return messages.read(record["body"])
+    except Exception as error:  # noqa: BLE001 - raised again in its turn
+        return error
+
+
+def _consume(worker: _Worker, record: Record, message: Message | Exception) -> bool:
     """Process one queue message; True when it is done with and may leave the queue."""
     logger().set_correlation_id(None)
     try:
-        return _process(worker, record)
+        return _process(worker, record, message)
     except Exception as error:  # noqa: BLE001 - logged, and the message stays
         # Whatever it was, the message stays: nothing accepted is lost to a bug of ours.
         logger().error(
@@ -128,9 +138,10 @@ def _consume(worker: _Worker, record: Record) -> bool:
         return False
 
 
-def _process(worker: _Worker, record: Record) -> bool:
+def _process(worker: _Worker, record: Record, message: Message | Exception) -> bool:
     try:
-        message = messages.read(record["body"])
+        if isinstance(message, Exception):
+            raise message
         told = {"correlation_id": message.correlation_id, "channel": worker.channel.value}
         with traced("delivery", notification_id=message.notification_id, **told):
             _deliver_all(worker, message, _receives(record))
@@ -211,7 +222,7 @@ def _deliver(worker: _Worker, message: Message, address: str, receives: int) -> 
     # What it needs to know is read before it is claimed: a store that does not answer then holds
     # no claim back.
     content, fault = _render(message, worker.channel)
-    unwelcome = unwanted(message, worker.channel, address)
+    unwelcome = worker.wishes.against(message, address)
     if not worker.has_time():
         raise NotNowError
     target = target_of(worker.channel, address)
@@ -251,6 +262,7 @@ def _attempt(worker: _Worker, held: Claim, way: Way | None, outgoing: Outgoing) 
             way.failed(error)
             if error.failure is Failure.RECIPIENT:
                 deactivate(outgoing.message, worker.channel, outgoing.address, error.code)
+                worker.wishes.forget()
     state = held.sent(sent.provider, sent.provider_message_id, cost)
     way.succeeded()
     return state

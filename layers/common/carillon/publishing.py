@@ -33,12 +33,15 @@ def publish(message: Message, channels: Iterable[Channel], body: str | None = No
         "correlation_id": ("String", message.correlation_id),
     }
     try:
-        sns().publish(
-            TopicArn=settings().required("topic_arn"),
-            Message=body or as_body(message),
-            MessageAttributes={
-                name: {"DataType": kind, "StringValue": value}
-                for name, (kind, value) in told.items()
+        sns().call(
+            "Publish",
+            {
+                "TopicArn": settings().required("topic_arn"),
+                "Message": body or as_body(message),
+                "MessageAttributes": {
+                    name: {"DataType": kind, "StringValue": value}
+                    for name, (kind, value) in told.items()
+                },
             },
         )
     except (BotoCoreError, ClientError) as error:

@@ -8,22 +8,14 @@ from pynamodb.exceptions import PynamoDBException
 from carillon.addresses import takes_texts
 from carillon.errors import Fault, Problem, not_found
 from carillon.log import logger, trace
-from carillon.messages import Message, NotificationRequest
+from carillon.messages import NotificationRequest
 from carillon.models import Channel, State
 from carillon.people import EVERY_OTHER
 from carillon.tables import (
-    PREFERENCES,
-    PROFILE,
-    SUPPRESSION,
     Preferences,
     Profile,
     PushDevice,
-    Suppression,
     UserItem,
-    device_part,
-    suppression_key,
-    tenant_key,
-    token_digest,
     user_items,
 )
 
@@ -85,7 +77,7 @@ def resolve(tenant: str, request: NotificationRequest) -> Recipient:
     items = _items(tenant, request.user_id)
     if not any(isinstance(item, Profile) for item in items):
         raise not_found("user", "#/user_id")
-    known = _recipient(items, request.user_id)
+    known = recipient_of(items, request.user_id)
     return replace(known, addresses=known.addresses | given)
 
 
@@ -110,7 +102,8 @@ def _given_addresses(request: NotificationRequest) -> dict[Channel, list[str]]:
     return {channel: [address] for channel, address in given.items() if address}
 
 
-def _recipient(items: Iterable[UserItem], user_id: str) -> Recipient:
+def recipient_of(items: Iterable[UserItem], user_id: str) -> Recipient:
+    """Return who a user is, from what is kept of them."""
     addresses: dict[Channel, list[str]] = {Channel.INAPP: [user_id]}
     locale, channels, categories = None, {}, {}
     platforms: dict[str, str] = {}
@@ -126,35 +119,6 @@ def _recipient(items: Iterable[UserItem], user_id: str) -> Recipient:
             addresses.setdefault(Channel.PUSH, []).append(item.fcm_token)
             platforms[item.fcm_token] = item.platform
     return Recipient(addresses, locale, channels, categories, platforms)
-
-
-def unwanted(message: Message, channel: Channel, address: str) -> str | None:
-    """Return why a message is not to be sent any more: what changed since it was accepted.
-
-    One read; raises PynamoDBException.
-    """
-    keys = []
-    if message.user_id is not None:
-        key = tenant_key(message.tenant, message.user_id)
-        keys = [(key, PROFILE), (key, PREFERENCES)]
-        if channel is Channel.PUSH:
-            keys.append((key, device_part(token_digest(address))))
-    if channel in SUPPRESSIBLE:
-        keys.append((suppression_key(message.tenant, channel.value, address), SUPPRESSION))
-    items = list(UserItem.batch_get(keys)) if keys else []
-    if any(isinstance(item, Suppression) or _is_retired(item, address) for item in items):
-        return SUPPRESSED
-    if message.user_id is None:
-        return None
-    if not any(isinstance(item, Profile) for item in items):
-        return "user-gone"
-    if message.mandatory:
-        return None
-    return _recipient(items, message.user_id).refusal(channel, message.category)
-
-
-def _is_retired(item: UserItem, token: str) -> bool:
-    return isinstance(item, PushDevice) and item.fcm_token == token and not item.is_active
 
 
 def route(

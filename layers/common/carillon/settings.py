@@ -92,6 +92,20 @@ def settings() -> Settings:
     return from_environment(os.environ)
 
 
+def endpoint(service: str) -> str:
+    """Return where an AWS service is to be found, if not at its own address; boto3 obeys the same.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+    """
+    own = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}", "")
+    return own or os.environ.get("AWS_ENDPOINT_URL", "")
+
+
+def region() -> str:
+    """Return the region to call; Lambda tells it."""
+    return os.environ.get("AWS_REGION", "") or os.environ.get("AWS_DEFAULT_REGION", "")
+
+
 def trace_header() -> str:
     """Return the trace this invocation is part of; Lambda tells it anew each time."""
     return os.environ.get("_X_AMZN_TRACE_ID", "")

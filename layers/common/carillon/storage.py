@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
-import botocore.session
 from pynamodb.connection import TableConnection
 from pynamodb.connection.base import Connection, MetaTable
 from pynamodb.constants import (
@@ -18,7 +18,7 @@ from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
-from carillon.aws import botocore_session
+from carillon import signed
 from carillon.settings import settings
 
 
@@ -33,14 +33,15 @@ class TableName:
 
 
 class _Connection(Connection):
-    """pynamodb's connection on the process's one session; its own patience is 120 seconds."""
+    """pynamodb's connection, which calls by the shorter way."""
 
     def __init__(self) -> None:
-        super().__init__(connect_timeout_seconds=1, read_timeout_seconds=2, max_retry_attempts=2)
+        super().__init__()
+        self._short = signed.dynamodb()
 
     @property
-    def session(self) -> botocore.session.Session:
-        return botocore_session()
+    def client(self) -> Any:
+        return self._short
 
 
 class Item(Model):

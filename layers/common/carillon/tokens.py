@@ -15,6 +15,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from carillon import identity
 from carillon.aws import ssm
 from carillon.errors import Fault, Problem
@@ -150,10 +152,11 @@ def _read_published() -> dict[str, PublishedKey]:
         load_pem_public_key,
     )
 
-    client = ssm()
     try:
-        reply = client.get_parameter(Name=_parameter("public"))
-    except client.exceptions.ParameterNotFound:
+        reply = ssm().call("GetParameter", {"Name": _parameter("public")})
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ParameterNotFound":
+            raise
         return {}  # no key was ever made: every token is somebody else's
     keys = json.loads(reply["Parameter"]["Value"])["keys"]
     loaded = ((each, load_pem_public_key(each["pem"].encode())) for each in keys)
@@ -172,7 +175,7 @@ def _ed25519(key: object) -> "Ed25519PublicKey":
 
 @lru_cache(maxsize=1)
 def _private(_minute: float) -> dict[str, str]:
-    reply = ssm().get_parameter(Name=_parameter("private"), WithDecryption=True)
+    reply = ssm().call("GetParameter", {"Name": _parameter("private"), "WithDecryption": True})
     return dict(json.loads(reply["Parameter"]["Value"]))
 
 

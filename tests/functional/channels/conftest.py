@@ -156,9 +156,8 @@ def forget() -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shorter patience for providers that never answer."""
-    for module in (smtp, sendgrid, twilio, fcm):
+    for module in (aws, smtp, sendgrid, twilio, fcm):
         monkeypatch.setattr(module, "PROVIDER_TIMEOUT", 1)
-    monkeypatch.setattr(aws, "_PROVIDER", aws._PROVIDER.merge(aws.Config(read_timeout=1)))
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ from botocore.exceptions import NoCredentialsError
 from functional.channels.conftest import CHANNELS, OVER_HTTP, PLAIN, outgoing
 from wire import reply
 
-from carillon import delivery, failures, metrics
+from carillon import delivery, failures, metrics, signed
 from carillon.errors import Failure, ProviderError
-from functions.channels.email import ses
 from functions.channels.sms import aws as texts
 
 RETRY, UNKNOWN, THROTTLE = Failure.RETRY, Failure.UNKNOWN, Failure.THROTTLE
@@ -462,11 +461,11 @@ def test_an_unusable_secret_is_our_side_s_fault_and_sends_nothing(
 
 
 def test_without_credentials_aws_is_not_asked(scripted, monkeypatch) -> None:
-    def none(**_: object) -> None:
+    def none(*_: object, **__: object) -> None:
         raise NoCredentialsError
 
     told = scripted(reply(200, {"MessageId": "1"}))
-    monkeypatch.setattr(ses.ses(), "send_email", none)
+    monkeypatch.setattr(signed, "_credentials", none)
     monkeypatch.setattr(texts.texts(), "send_text_message", none)
     assert failed("ses").failure is failed("aws").failure is CONFIG
     assert told.sent() == 0
