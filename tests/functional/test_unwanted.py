@@ -81,8 +81,8 @@ def test_a_template_edited_meanwhile_changes_nothing_that_was_accepted_a_q09(
 def test_a_batch_reads_its_readers_together_and_anew_when_that_is_old(
     send, ask, deliver, monkeypatch
 ) -> None:
-    for _ in range(4):
-        send({"channels": ["sms"]})
+    for key in "abcd":
+        send({"channels": ["sms"]}, headers={"Idempotency-Key": key})
     reads = _reads(monkeypatch)
     calls: list[Outgoing] = []
 
@@ -100,8 +100,8 @@ def test_a_batch_reads_its_readers_together_and_anew_when_that_is_old(
 
 
 def test_an_address_that_dies_in_a_batch_is_not_tried_again_in_it(send, deliver) -> None:
-    for _ in range(3):
-        send({"channels": ["sms"]})
+    for key in "abc":
+        send({"channels": ["sms"]}, headers={"Idempotency-Key": key})
     assert len(deliver("sms", failing(Failure.RECIPIENT)).calls) == 1
 
 
