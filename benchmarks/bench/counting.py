@@ -7,7 +7,7 @@ import threading
 import time
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -99,6 +99,11 @@ class Ledger:
     def of(self, role: str, functions: Mapping[int, str]) -> "Ledger":
         """Return the calls of one role."""
         return Ledger([c for c in self.calls if ROLES.get(functions.get(c.port, "")) == role])
+
+    def beside(self, names: Container[str], functions: Mapping[int, str]) -> "Ledger":
+        """Return the calls of functions that have none of these names."""
+        known = {port for port, name in functions.items() if name not in names}
+        return Ledger([call for call in self.calls if call.port in known])
 
     def without(self, other: "Ledger") -> "Ledger":
         """Return the calls that are not the other's."""

@@ -2,7 +2,7 @@
 
 import secrets
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -39,9 +39,9 @@ def uncounted(stack: Stack) -> Iterator[None]:
             functions.update_event_source_mapping(UUID=stream, Enabled=True)
 
 
-def fill(dynamodb: Any, count: int) -> None:
-    """Put ``count`` more notifications with their deliveries, all older than those there."""
-    tables = dict(_patterns(dynamodb))
+def fill(dynamodb: Any, count: int, wanted: Sequence[str] = TABLES) -> None:
+    """Put ``count`` more notifications into these tables, all older than those there."""
+    tables = dict(_patterns(dynamodb, wanted))
     older = _older(tables, count)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         while chunks := [chunk for _ in range(100) if (chunk := list(islice(older, _BATCH)))]:
@@ -55,8 +55,8 @@ def stored(dynamodb: Any) -> int:
     return sum(page["Count"] for page in pages)
 
 
-def _patterns(dynamodb: Any) -> Iterator[tuple[str, Json]]:
-    for table in TABLES:
+def _patterns(dynamodb: Any, wanted: Sequence[str]) -> Iterator[tuple[str, Json]]:
+    for table in wanted:
         name = _named(dynamodb, table)
         yield name, dynamodb.scan(TableName=name, Limit=1)["Items"][0]
 

@@ -95,7 +95,7 @@ def measure(options: argparse.Namespace, console: Console) -> Json:
             with steps.step(f"store {size:,}"):
                 growing.store(size)
             with steps.step(f"send {options.count} among {size:,}"):
-                rows.append(growing.sent(f"{size:,} stored"))
+                rows.append(growing.sent(size))
         rows += growing.queued(steps)
     return {
         "count": options.count,
@@ -166,16 +166,18 @@ class Growing:
             filling.fill(dynamodb, max(0, size - self.stored))
         self.stored = max(size, self.stored)
 
-    def sent(self, name: str) -> Json:
-        """Send, wait, and return what one of them cost."""
+    def sent(self, size: int) -> Json:
+        """Send among so many, wait, and return what one of them cost."""
         options = self.options
         load.empty_sandbox(self.stack)
         self.ledger.calls.clear()
         with processes.watching() as watch:
-            passed = load.run_pass(self.stack, self.token, name, options.count, options.concurrency)
+            passed = load.run_pass(
+                self.stack, self.token, f"among-{size}", options.count, options.concurrency
+            )
             left = load.await_empty_queues(self.stack)
         self.stored += options.count
-        return self._row(name, passed.posts, watch.result(), left)
+        return self._row(f"{size:,} stored", passed.posts, watch.result(), left)
 
     def queued(self, steps: Steps) -> list[Json]:
         """Close the queue, send into it, open it again; return the cost of either half."""
@@ -216,16 +218,20 @@ class Growing:
             outcome = asdict(load.tally(posts, load.arrivals(self.stack))) | {"left": left}
         else:
             outcome = {"refused": _refused(posts)}
-        reads = sum(call.read_by_rule for call in self.ledger.calls)
+        # Functions on a schedule work beside it, whatever is sent.
+        beside = self.ledger.beside(counting.ROLES, processes.functions_by_port())
+        path = self.ledger.without(beside)
+        reads = sum(call.read_by_rule for call in path.calls)
         return {
             "name": name,
             "whole": arrive,
             "notifications": count,
-            "calls": round(len(self.ledger.calls) / count, 3),
-            "write_units": round(self.ledger.write_units() / count, 3),
+            "calls": round(len(path.calls) / count, 3),
+            "write_units": round(path.write_units() / count, 3),
             "read_units": round(reads / count, 3),
-            "cpu_ms": round(1000 * used.all_functions.cpu_s / count, 2),
-            "failed_calls": sum(not call.ok for call in self.ledger.calls),
+            "cpu_ms": round(1000 * processes.path_cpu(used) / count, 2),
+            "failed_calls": sum(not call.ok for call in path.calls),
+            "calls_beside": len(beside.calls),
             "outcome": outcome,
         }
 

@@ -27,7 +27,7 @@ def measure(stack: Stack, token: str, ledger: Ledger) -> Json:
     with filling.uncounted(stack), cloud.client("dynamodb", stack.cloud) as dynamodb:
         there = filling.stored(dynamodb)
         for size in SIZES:
-            filling.fill(dynamodb, max(0, size - there))
+            filling.fill(dynamodb, max(0, size - there), filling.TABLES[:1])
             there = size
             found[str(size)] = _page(stack, token, ledger)
     return found

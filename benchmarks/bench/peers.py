@@ -270,14 +270,6 @@ class Contest:
         }
 
 
-def on_path(function: str) -> bool:
-    """Tell whether a function works for a notification; the others are woken by clocks.
-
-    What nobody saw end may have been one of them, and counts.
-    """
-    return function in counting.ROLES or function.startswith("(")
-
-
 @dataclass(frozen=True)
 class Own:
     """Which processes are a contender's own, and which it stands on."""
@@ -292,7 +284,9 @@ class Own:
         def of(names: Iterable[str]) -> float:
             return sum(used.others[name].cpu_s for name in names if name in used.others)
 
-        path = {name: each.cpu_s for name, each in used.functions.items() if on_path(name)}
+        path = {
+            name: each.cpu_s for name, each in used.functions.items() if processes.on_path(name)
+        }
         clocks = used.all_functions.cpu_s - sum(path.values())
         parts = {
             "own": of(self.own) + (sum(path.values()) if self.functions else 0.0),

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from .counting import ROLES
+
 CLOUD = "the cloud"
 LOAD = "the load generator"
 PEER_API, PEER_WORKER, BROKER = "the peer's API", "the peer's worker", "the broker"
@@ -26,6 +28,7 @@ MODULES = {
     "uvicorn": PEER_API,
     "reference.worker": PEER_WORKER,
 }
+UNSEEN = "(ended unseen)"
 SAMPLE_SECONDS = 0.2
 MEGABYTE = 1024 * 1024
 # A worker's own folder is ministack-lambda-<function's name>-<random>, and CloudFormation's name
@@ -84,6 +87,19 @@ def part_of(command: Sequence[str]) -> str:
     return MODULES.get(modules[0], "") if modules else ""
 
 
+def on_path(function: str) -> bool:
+    """Tell whether a function works for a notification; the others are woken by clocks.
+
+    What nobody saw end may have been one of them, and counts.
+    """
+    return function in ROLES or function == UNSEEN
+
+
+def path_cpu(used: Usages) -> float:
+    """Return the CPU seconds of the functions that work for notifications."""
+    return sum(usage.cpu_s for name, usage in used.functions.items() if on_path(name))
+
+
 class Watch:
     """Looks at every process again and again: instances are born and end in between."""
 
@@ -135,7 +151,7 @@ class Watch:
         seen = sum(self._functions[process].now for process in gone)
         unseen = self._reaped() - self._reaped_before - seen
         if gone and unseen > 0:
-            self._result.functions["(ended unseen)"] = Usage(cpu_s=unseen)
+            self._result.functions[UNSEEN] = Usage(cpu_s=unseen)
 
     def _look(self, *, first: bool) -> None:
         children = self._me.children()

@@ -701,6 +701,7 @@ def test_the_store_keeps_the_newest_messages() -> None:
     for number in range(5):
         mailroom.keep(Message(Provider.TWILIO, f"+{number}", f"SM{number}"))
     assert [message["to"] for message in mailroom.messages()] == ["+2", "+3", "+4"]
+    assert mailroom.counts() == {"messages": 5, "requests": 0}
 
 
 def test_a_listener_that_cannot_keep_up_is_hung_up_on() -> None:
@@ -724,4 +725,5 @@ def test_emptying_forgets_everything(url: str, notification_id: str) -> None:
     with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
         assert answer.status == 204
     assert ask(url, "/messages") == ask(url, "/requests") == []
+    assert ask(url, "/counts") == {"messages": 0, "requests": 0}
     assert send_sms(url, "+15005550070", notification_id).status == 503

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.bench import growth, inside, peers, ratios, recording, workload
+from benchmarks.bench import growth, inside, peers, processes, ratios, recording, workload
 from benchmarks.bench.counting import Body
 from benchmarks.floor import calls as floor
 
@@ -193,7 +193,7 @@ def test_time_belongs_to_the_package_whose_file_runs(path: str, package: str) ->
 
 def test_a_function_woken_by_a_clock_is_not_on_a_notification_s_path() -> None:
     assert [
-        name for name in ("Notifications", "Email", "Sweep", "Health") if peers.on_path(name)
+        name for name in ("Notifications", "Email", "Sweep", "Health") if processes.on_path(name)
     ] == [
         "Notifications",
         "Email",
