@@ -203,17 +203,17 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 INSIDE = """\
 The handlers by themselves, in a process without Lambda around it, with {notifications} real events:
-what is spent inside the SDK's calls (serialising, signing, HTTP; pynamodb is told apart below) and
-what outside, by the process's own clock.
+what is spent inside calls to AWS (serialising, signing, HTTP) and what outside, by the process's
+own clock.
 
 """
 FIGURES = {
     "wall_ms": "ms per notification",
     "cpu_ms": "of it CPU",
-    "own_cpu_ms": "CPU outside the SDK's calls",
-    "sdk_cpu_ms": "CPU inside the SDK's calls",
+    "own_cpu_ms": "CPU outside calls to AWS",
+    "calls_cpu_ms": "CPU inside calls to AWS",
     "waiting_ms": "waiting for the cloud and the sandbox",
-    "sdk_calls": "SDK calls",
+    "calls": "calls to AWS",
 }
 
 
@@ -258,11 +258,11 @@ everything else were free, and it did {done:,.0f}.
 def _machine(peers: Json, functions: Mapping[str, Json]) -> str:
     median = peers["contenders"]["single"]["median"]
     cpu: Mapping[str, float] = median["cpu_s_per_1000"]
-    inner, whole = (_sum(functions, name) for name in ("sdk_cpu_ms", "cpu_ms"))
+    inner, whole = (_sum(functions, name) for name in ("calls_cpu_ms", "cpu_ms"))
     sdk = cpu["own"] * inner / whole
     parts = {
-        "our functions, outside the SDK's calls": cpu["own"] - sdk,
-        "our functions, inside the SDK's calls": sdk,
+        "our functions, outside calls to AWS": cpu["own"] - sdk,
+        "our functions, inside calls to AWS": sdk,
         "our functions on a schedule": cpu["clocks"],
         "the emulator of AWS": cpu["the cloud"],
         "the gateway in front of it": cpu["the gateway"],

@@ -79,8 +79,8 @@ def time(told: Json) -> Figure:
     axes = figure.subplots()
     functions = told["inside"]["functions"]
     parts = {
-        "own_cpu_ms": ("CPU outside the SDK's calls", OURS),
-        "sdk_cpu_ms": ("CPU inside the SDK's calls", PEER),
+        "own_cpu_ms": ("CPU outside calls to AWS", OURS),
+        "calls_cpu_ms": ("CPU inside calls to AWS", PEER),
         "waiting_ms": ("waiting for the cloud", GREY),
     }
     begin = [0.0] * len(functions)

@@ -1,7 +1,7 @@
 """One function's handler in this process, without Lambda around it: `python inside.py job.json`.
 
 Runs in a function's environment with its packages on the path. The first events warm it up; the
-next are clocked where the product calls the SDK; the last are sampled by pyinstrument. What is
+next are clocked where the product calls AWS; the last are sampled by pyinstrument. What is
 found is written to the file that the job names: standard output is the function's log.
 """
 
@@ -10,21 +10,24 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from botocore.client import BaseClient
 
 # Samples a millisecond apart: nearer ones would be most of what they measure.
 INTERVAL_SECONDS = 0.001
 WAITING = frozenset({"readinto", "create_connection", "wait_for_read", "wait_for_socket"})
 """What a process does while the cloud works: it reads from a socket."""
 STANDARD = "(standard library)"
-CALL = "_make_api_call"
-"""Where every call of every client goes through; pynamodb's too."""
+CALLS = (
+    ("botocore.client", "BaseClient", "_make_api_call"),
+    ("carillon.signed", "Client", "call"),
+)
+"""Where every call to AWS goes through, one or the other: boto3's way and the shorter one."""
+SIGNED = "carillon.signed"
 
 Json = dict[str, Any]
 Handler = Callable[[Json, Any], Any]
@@ -65,7 +68,7 @@ def main() -> None:
     found = {
         "events": len(clocked),
         "whole": asdict(whole),
-        "sdk": asdict(inner),
+        "calls": asdict(inner),
         "answers": answers,
         "sampled": sample(handle, sampled, answers, job["pyinstrument"]),
     }
@@ -73,19 +76,29 @@ def main() -> None:
 
 
 def clock(handle: Handler, events: list[Json], answers: list[Any]) -> tuple[Clocks, Clocks]:
-    """Return what these events took, and what of it was inside the SDK's calls."""
+    """Return what these events took, and what of it was inside calls to AWS."""
     whole, inner = Clocks(), Clocks()
-    original = getattr(BaseClient, CALL)
+    with ExitStack() as restored:
+        for module, owner, method in CALLS:
+            restored.enter_context(_clocking(module, owner, method, inner))
+        answers += [_clocked(whole, partial(handle, event, Context())) for event in events]
+    return whole, inner
+
+
+@contextmanager
+def _clocking(module: str, owner: str, method: str, clocks: Clocks) -> Iterator[None]:
+    """Clock a method for as long as the block takes."""
+    kind = getattr(importlib.import_module(module), owner)
+    original = getattr(kind, method)
 
     def clocked(client: Any, *arguments: Any) -> Any:
-        return _clocked(inner, partial(original, client, *arguments))
+        return _clocked(clocks, partial(original, client, *arguments))
 
-    setattr(BaseClient, CALL, clocked)
+    setattr(kind, method, clocked)
     try:
-        answers += [_clocked(whole, partial(handle, event, Context())) for event in events]
+        yield
     finally:
-        setattr(BaseClient, CALL, original)
-    return whole, inner
+        setattr(kind, method, original)
 
 
 def _clocked(clocks: Clocks, call: Callable[[], Any]) -> Any:
@@ -131,6 +144,8 @@ def library(path: str) -> str:
     ours = {"carillon", "functions"} & set(parts)
     if path.endswith("bench/inside.py"):
         return "the bench"
+    if path.endswith("carillon/signed.py"):
+        return SIGNED
     for mark in ("site-packages", "python"):
         if mark in parts:
             after = parts[len(parts) - parts[::-1].index(mark) :]

@@ -96,7 +96,7 @@ def _inside(inside: Json) -> Table:
     names = list(inside["functions"])
     table = table_of("Where a single send's time goes, by function", "", *names)
     told = inside["functions"].values()
-    for figure in ("wall_ms", "cpu_ms", "own_cpu_ms", "sdk_cpu_ms", "waiting_ms", "sdk_calls"):
+    for figure in ("wall_ms", "cpu_ms", "own_cpu_ms", "calls_cpu_ms", "waiting_ms", "calls"):
         table.add_row(figure.replace("_", " "), *(f"{each[figure]:g}" for each in told))
     table.add_section()
     for group in next(iter(told))["percent"]:

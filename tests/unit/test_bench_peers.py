@@ -179,6 +179,7 @@ def test_a_cost_that_grows_with_what_is_stored_is_told() -> None:
     ("path", "package"),
     [
         ("/b/layer/python/carillon/intake.py", "carillon"),
+        ("/b/layer/python/carillon/signed.py", inside.SIGNED),
         ("/b/NotificationsFunction/functions/api/notifications/handler.py", "functions"),
         ("/b/layer/python/pynamodb/connection/base.py", "pynamodb"),
         ("/v/lib/python3.11/site-packages/botocore/client.py", "botocore"),
