@@ -162,6 +162,10 @@ BENCH := $(VENV)/bench/bin
 .PHONY: bench-environment
 bench-environment: $(VENV)/bench/.ready
 
+.PHONY: bench-cold
+bench-cold: environments runtime ## start every function ten times, beside bare handlers (OUTPUT=docs/proof/cold.json)
+	@PYTHONPATH=localstack:client:benchmarks $(DEV)/python -m cold --output $(or $(OUTPUT),docs/proof/cold.json)
+
 .PHONY: crash
 crash: environments ## kill workers in the middle of their work and count what arrived (COUNT=3000)
 	@PYTHONPATH=localstack:client:benchmarks $(DEV)/python -m bench.crash --count $(or $(COUNT),3000) --output docs/proof/crash.json
