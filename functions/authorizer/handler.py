@@ -6,6 +6,7 @@ what a caller may do is checked where it is done.
 
 from typing import Any
 
+from carillon import aws, snapshots, storage
 from carillon.log import logger
 from carillon.tokens import authenticate
 
@@ -49,3 +50,6 @@ def _whole_stage(method_arn: str) -> str:
     """``arn:…:api/stage/GET/path`` → ``arn:…:api/stage/*``."""
     api, stage, *_ = method_arn.split("/")
     return f"{api}/{stage}/*"
+
+
+snapshots.hold_ready(storage.connect, aws.ssm)

@@ -23,10 +23,11 @@ EVENTS = sorted(path.stem for path in (ROOT / "events").glob("*.json"))
 FUNCTIONS = resources("AWS::Serverless::Function")
 PASSES_ON = "SeedsFunction"
 """Whoever answers in its stead counts and keeps (test_seeds.py)."""
-# Read by Powertools and boto3 themselves.
+# Read by Powertools, pydantic and boto3 themselves.
 FOREIGN_VARIABLES = {
     "POWERTOOLS_SERVICE_NAME",
     "POWERTOOLS_LOG_LEVEL",
+    "PYDANTIC_DISABLE_PLUGINS",
     "AWS_ENDPOINT_URL_SESV2",
     "AWS_ENDPOINT_URL_PINPOINT_SMS_VOICE_V2",
 }
@@ -285,3 +286,25 @@ def test_h3_each_release_is_a_version_of_every_function(name) -> None:
     assert shared["AutoPublishAlias"] == "live"
     # Lambda refuses a version of what has not changed.
     assert shared["Environment"]["Variables"]["RELEASE"] == {"Ref": "Release"}
+
+
+SNAPSHOTS = {name for name, each in FUNCTIONS.items() if "SnapStart" in each}
+
+
+def test_who_starts_from_a_snapshot_draws_anew_after_it() -> None:
+    """Their processes would go on alike: `random` spreads retries and counters."""
+    prepared = {
+        name
+        for name, each in FUNCTIONS.items()
+        if "snapshots.hold_ready(" in (ROOT / each["CodeUri"] / "handler.py").read_text()
+    }
+    assert prepared == SNAPSHOTS == {"AuthorizerFunction", "InboxFunction", "NotificationsFunction"}
+
+
+def test_h4_what_costs_while_idle_is_off_unless_it_is_asked_for() -> None:
+    parameters = template()["Parameters"]
+    assert parameters["SnapStart"]["Default"] == "off"
+    assert parameters["IntakeProvisionedConcurrency"]["Default"] == 0
+    for name in SNAPSHOTS:
+        condition, _, otherwise = FUNCTIONS[name]["SnapStart"]["Fn::If"]
+        assert (condition, otherwise) == ("TakesSnapshots", {"Ref": "AWS::NoValue"})

@@ -7,6 +7,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 
 from carillon import (
+    aws,
     bulk,
     cursors,
     history,
@@ -16,7 +17,9 @@ from carillon import (
     limits,
     preview,
     replay,
+    snapshots,
     status,
+    storage,
     trial,
 )
 from carillon.errors import Fault, Problem, bad_field
@@ -320,3 +323,4 @@ def _accepted(
 
 
 lambda_handler = http.handler(app)
+snapshots.hold_ready(storage.connect, aws.sns)

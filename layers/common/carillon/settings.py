@@ -111,6 +111,11 @@ def trace_header() -> str:
     return os.environ.get("_X_AMZN_TRACE_ID", "")
 
 
+def initialization_type() -> str:
+    """Return why Lambda started this process: "on-demand", "snap-start" and so on."""
+    return os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "")
+
+
 def trace_daemon() -> str:
     """Return where Lambda's X-Ray daemon listens, as host:port; empty where there is none."""
     return os.environ.get("AWS_XRAY_DAEMON_ADDRESS", "")
