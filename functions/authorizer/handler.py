@@ -6,8 +6,9 @@ what a caller may do is checked where it is done.
 
 from typing import Any
 
-from carillon import aws, snapshots, storage
+from carillon import snapshots
 from carillon.log import logger
+from carillon.signed import botocore_session
 from carillon.tokens import authenticate
 
 
@@ -52,4 +53,4 @@ def _whole_stage(method_arn: str) -> str:
     return f"{api}/{stage}/*"
 
 
-snapshots.hold_ready(storage.connect, aws.ssm)
+snapshots.hold_ready(botocore_session)

@@ -6,7 +6,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 
-from carillon import history, http, inbox, snapshots, storage, users
+from carillon import history, http, inbox, signed, snapshots, users
 from carillon.errors import Fault, Problem
 from carillon.models import Answer, Channel, ChannelName, Name, Page, PageMeta, Shape, UserId
 from carillon.people import EntryPatch, Flag
@@ -163,4 +163,4 @@ def _one_sent(entry: history.Entry, item: InboxItem | None) -> UserNotification:
 
 
 lambda_handler = http.handler(app)
-snapshots.hold_ready(storage.connect)
+snapshots.hold_ready(signed.botocore_session)

@@ -7,7 +7,6 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 
 from carillon import (
-    aws,
     bulk,
     cursors,
     history,
@@ -17,9 +16,9 @@ from carillon import (
     limits,
     preview,
     replay,
+    signed,
     snapshots,
     status,
-    storage,
     trial,
 )
 from carillon.errors import Fault, Problem, bad_field
@@ -323,4 +322,4 @@ def _accepted(
 
 
 lambda_handler = http.handler(app)
-snapshots.hold_ready(storage.connect, aws.sns)
+snapshots.hold_ready(signed.botocore_session, NotificationRequest.model_rebuild)

@@ -1,7 +1,7 @@
 """SnapStart: what a snapshot holds ready, and what each process restored from it has anew.
 
 Nothing happens here unless Lambda starts the function to take a snapshot of it
-(docs/adr/0024-cold-starts.md). Ids, tokens and nonces come from the kernel, which gives each of
+(docs/adr/0025-cold-starts.md). Ids, tokens and nonces come from the kernel, which gives each of
 them its own; `random`, which spreads retries and counters, would go on alike in all of them.
 https://docs.aws.amazon.com/lambda/latest/dg/snapstart-uniqueness.html
 """

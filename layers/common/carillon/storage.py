@@ -87,11 +87,6 @@ def connection() -> _Connection:
     return _Connection()
 
 
-def connect() -> None:
-    """Make the client, which loads what the SDK knows of DynamoDB; opens no connection."""
-    _ = connection().client
-
-
 Step = Callable[[TransactWrite], None]
 """A part of a transaction."""
 
