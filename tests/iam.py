@@ -20,6 +20,7 @@ from functools import cache
 from typing import Any
 
 from cloudformation import resources, template
+from partiql import inserted
 
 Json = dict[str, Any]
 
@@ -232,7 +233,11 @@ BUCKET_ACTIONS = {
     "HeadObject": "GetObject",
     "DeleteObject": "DeleteObject",
 }
-TOPIC_ACTIONS = {"Publish": "Publish", "GetTopicAttributes": "GetTopicAttributes"}
+TOPIC_ACTIONS = {
+    "Publish": "Publish",
+    "PublishBatch": "Publish",
+    "GetTopicAttributes": "GetTopicAttributes",
+}
 
 
 def asked(service: str, operation: str, told: Json) -> list[Request]:
@@ -255,6 +260,9 @@ def _dynamodb(operation: str, told: Json) -> Iterator[Request]:
         for step in told["TransactItems"]:
             ((kind, item),) = step.items()
             yield _item(TRANSACTED[kind], item["TableName"], item.get("Key") or item["Item"])
+    elif operation == "BatchExecuteStatement":
+        for table, item in inserted(told):
+            yield _item("PartiQLInsert", table, item)
     elif operation in ("BatchGetItem", "BatchWriteItem"):
         for table, wanted in told["RequestItems"].items():
             keys = wanted["Keys"] if operation == "BatchGetItem" else _written(wanted)

@@ -35,6 +35,8 @@ ROLES = {
     **dict.fromkeys(("Email", "Sms", "Push", "Inapp"), WORKER),
 }
 BODY_BYTES = 10 * 1024 * 1024
+_NAMES = re.compile(r"'(\w+)': \?")
+_TABLE = re.compile(r'INSERT INTO "([^"]+)"')
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
 _ONE_CONNECTION = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
 
@@ -169,6 +171,13 @@ def write_units(
     if operation == "TransactWriteItems":
         parts = [part for item in asked["TransactItems"] for part in item.items()]
         return sum(2 * _units(part.get("Item", {})) for kind, part in parts)
+    if operation == "BatchExecuteStatement":
+        ended = zip(asked["Statements"], answered.get("Responses", []), strict=False)
+        return sum(
+            _units(item) + ("Error" not in told) * _index_units(item, indexes)
+            for statement, told in ended
+            for item in [_inserted(statement)]
+        )
     if operation == "BatchWriteItem":
         requests = [each for table in asked["RequestItems"].values() for each in table]
         return sum(_units(each.get("PutRequest", {}).get("Item", {})) for each in requests)
@@ -280,7 +289,7 @@ class _Proxy:
                 units_by_rule=write_units(
                     name, asked, answered, status, self._ledger.indexes.get(_table(asked), ())
                 ),
-                units_by_cloud=consumed(answered) if "Write" in name or name in WRITES else 0.0,
+                units_by_cloud=consumed(answered) if _writes(name) else 0.0,
                 read_by_rule=read_units(name, asked, answered),
                 read_by_cloud=consumed(answered) if name in READS else 0.0,
             )
@@ -319,7 +328,19 @@ def _read(size: int) -> int:
     return max(1, -(-size // READ_UNIT_BYTES))
 
 
+def _writes(operation: str) -> bool:
+    return "Write" in operation or "Statement" in operation or operation in WRITES
+
+
+def _inserted(statement: Json) -> Json:
+    names = _NAMES.findall(statement["Statement"])
+    return dict(zip(names, statement["Parameters"], strict=True))
+
+
 def _table(asked: Json) -> str:
+    if "Statements" in asked:
+        found = _TABLE.match(asked["Statements"][0]["Statement"])
+        return found[1] if found else ""
     return str(asked.get("TableName", ""))
 
 

@@ -1,10 +1,17 @@
 """Many notifications in one request, and one that is only tried."""
 
 import json
-from typing import Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import time_machine
+
+from carillon import publishing, signed
+from carillon.publishing import Letter
+
+if TYPE_CHECKING:
+    from carillon.messages import Message
 
 Json = dict[str, Any]
 PATH = "/api/v1/notifications"
@@ -89,6 +96,79 @@ def test_b5_each_item_of_a_batch_is_a_request_of_the_minute(prepared, ask) -> No
         refused = ask("POST", BATCH, {"items": [HELLO] * 2})
     assert (refused.status, refused.body["code"]) == (429, "rate-limited")
     assert len(prepared.items("NotificationsTable")) == 99
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """The signed calls that are made from now on, by operation."""
+    made: Counter[str] = Counter()
+    call = signed.Client.call
+
+    def counted(client: signed.Client, operation: str, told: Json) -> Json:
+        made[operation] += 1
+        return call(client, operation, told)
+
+    monkeypatch.setattr(signed.Client, "call", counted)
+    return made
+
+
+def test_a_batch_takes_few_calls(prepared, ask, calls) -> None:
+    reply = ask("POST", BATCH, {"items": [HELLO] * 90})
+    assert reply.data["accepted"] == 90
+    asked = {name: times for name, times in calls.items() if name != "PutItem"}
+    # PutItem is how the stand-in for PartiQL inserts; the last is the caller's limit.
+    assert asked == {
+        "GetItem": 1,
+        "BatchGetItem": 1,
+        "BatchExecuteStatement": 4,
+        "PublishBatch": 9,
+        "UpdateItem": 2,
+    }
+    assert len(prepared.items("NotificationsTable")) == 90
+
+
+def test_a_publish_that_is_lost_is_told_of_its_items_alone(prepared, ask, monkeypatch) -> None:
+    real = signed.Client.call
+
+    def lossy(client: signed.Client, operation: str, told: Json) -> Json:
+        answer = real(client, operation, told)
+        if operation == "PublishBatch":
+            answer["Successful"] = [each for each in answer["Successful"] if each["Id"] != "1"]
+        return answer
+
+    monkeypatch.setattr(signed.Client, "call", lossy)
+    items = [HELLO | {"request_id": f"r-{number}"} for number in range(3)]
+    reply = ask("POST", BATCH, {"items": items})
+    assert [item["status"] for item in reply.data["items"]] == [202, 503, 202]
+    error = reply.data["items"][1]["error"]
+    assert error["code"] == "publish-failed"
+    assert "r-1" in error["detail"]
+    monkeypatch.undo()
+    again = ask("POST", BATCH, {"items": items})
+    assert [item["status"] for item in again.data["items"]] == [202, 202, 202]
+
+
+def test_an_insertion_that_is_refused_is_made_by_itself(prepared, ask, monkeypatch) -> None:
+    real = signed.Client.call
+
+    def throttled(client: signed.Client, operation: str, told: Json) -> Json:
+        if operation != "BatchExecuteStatement":
+            return real(client, operation, told)
+        refused = {"Error": {"Code": "ThrottlingError", "Message": "slower"}}
+        return {"Responses": [refused for _ in told["Statements"]]}
+
+    monkeypatch.setattr(signed.Client, "call", throttled)
+    reply = ask("POST", BATCH, {"items": [HELLO] * 3})
+    assert reply.data["accepted"] == 3
+    assert [item["replayed"] for item in reply.data["items"]] == [False] * 3
+    assert len(prepared.published("email")) == 3
+
+
+def test_messages_too_large_for_one_publish_go_in_several() -> None:
+    large = [Letter(cast("Message", None), (), "x" * 60_000) for _ in range(9)]
+    small = [Letter(cast("Message", None), (), "{}") for _ in range(11)]
+    sizes = [len(batch) for batch in publishing._batches([*large, *small])]
+    assert sizes == [4, 4, 10, 2]
 
 
 # --- dry run -------------------------------------------------------------------------------

@@ -179,6 +179,12 @@ class Cloud:
                 )
         return {"MessageId": message_id}
 
+    def _sns_PublishBatch(self, told: JSON) -> JSON:  # noqa: N802
+        entries = told["PublishBatchRequestEntries"]
+        for entry in entries:
+            self._sns_Publish({"TopicArn": told["TopicArn"], **entry})
+        return {"Successful": [{"Id": entry["Id"]} for entry in entries], "Failed": []}
+
     def _deliver(self, queue: Queue, body: str, attributes: JSON) -> None:
         chance, now = self.weather.chance, self.scheduler.seconds
         copies = 2 if self.weather.strikes("queue-twice", now) else 1

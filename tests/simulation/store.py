@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
+from partiql import inserted
 
 from simulation.expressions import Given, Item, Value, condition, plain, update
 from simulation.stack import Resource
@@ -284,6 +285,17 @@ class Store:
                 else:
                     self._write(table, table.key(request["DeleteRequest"]["Key"]), None)
         return {"UnprocessedItems": {}}
+
+    def _BatchExecuteStatement(self, told: JSON) -> JSON:  # noqa: N802
+        answers: list[JSON] = []
+        for name, item in inserted(told):
+            table = self.tables[name]
+            if table.key(item) in table.items:
+                answers.append({"Error": {"Code": "DuplicateItem"}, "TableName": name})
+            else:
+                self._write(table, table.key(item), item)
+                answers.append({"TableName": name})
+        return {"Responses": answers}
 
     def _TransactWriteItems(self, told: JSON) -> JSON:  # noqa: N802
         token = told.get("ClientRequestToken")

@@ -30,7 +30,7 @@ from carillon.messages import (
 )
 from carillon.models import Channel, State, now, timestamp
 from carillon.publishing import PublishError, as_body
-from carillon.recipients import Recipient, Routing, resolve, route
+from carillon.recipients import Readers, Recipient, Routing, resolve, route
 from carillon.settings import settings
 from carillon.status import deliveries_of, message_of, recorded
 from carillon.tables import Notification, Template, create_over_lapsed, expiry
@@ -48,6 +48,14 @@ class Decision:
     message: Message
     routing: Routing
     recipient: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is about to be recorded, and the message to publish then."""
+
+    record: Notification
+    message: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +94,36 @@ def commit(
 
     The key is the owner's, but in a ``space`` of its own, if there is one.
     """
+    found = draft(owner, key, body, make, *space)
+    return found if isinstance(found, Accepted) else record(found)
+
+
+def draft(
+    owner: Caller, key: str | None, body: bytes, make: Callable[[str], Decision], *space: str
+) -> Draft | Accepted:
+    """Return what is to be recorded, or what the key stands for already; raises Problem."""
     digest = hashlib.sha256(body).digest()
     request_id = key or secrets.token_urlsafe(16)
     place = _place(owner, request_id, *space)
     try:
         decision = make(_id(place))
-        record = _record(decision, place, digest, request_id)
+        return Draft(_record(decision, place, digest, request_id), decision.message)
     except Problem:
         # The user or template may have gone since: a repeat still gets its first answer.
         stored = _live(place) if key else None
         if stored:
             return _replay(stored, digest)
         raise
+
+
+def record(wanted: Draft) -> Accepted:
+    """Record and publish a draft, or replay what its key recorded meanwhile; raises Problem."""
     for _ in range(RACES):
-        if create_over_lapsed(record, int(now().timestamp())):
-            _publish(record, decision.message, legs.first(decision.message))
-            return Accepted(record, replayed=False)
-        if stored := _live(place):
-            return _replay(stored, digest)
+        if create_over_lapsed(wanted.record, int(now().timestamp())):
+            _publish(wanted.record, wanted.message, legs.first(wanted.message))
+            return Accepted(wanted.record, replayed=False)
+        if stored := _live(wanted.record.place):
+            return _replay(stored, bytes(wanted.record.digest))
     raise Problem(503, "store-unavailable", "The key is being used; try again", retry_after=1)
 
 
@@ -186,17 +206,26 @@ def _publish(record: Notification, message: Message, channels: set[Channel]) -> 
     try:
         legs.begin(message, channels, record.message)
     except PublishError as error:
-        raise Problem(
-            503,
-            "publish-failed",
-            "The notification was recorded but not queued;"
-            f" send it again with Idempotency-Key: {record.request_id}",
-            retry_after=5,
-        ) from error
+        raise not_queued(record) from error
+
+
+def not_queued(record: Notification) -> Problem:
+    """Return the problem of what was recorded and not published."""
+    return Problem(
+        503,
+        "publish-failed",
+        "The notification was recorded but not queued;"
+        f" send it again with Idempotency-Key: {record.request_id}",
+        retry_after=5,
+    )
 
 
 def decide(
-    caller: Caller, request: NotificationRequest, notification_id: str, correlation_id: str
+    caller: Caller,
+    request: NotificationRequest,
+    notification_id: str,
+    correlation_id: str,
+    readers: Readers | None = None,
 ) -> Decision:
     """Return what accepting ``request`` would record; raises Problem. Nothing is written."""
     if request.expires_at and request.expires_at <= now():
@@ -204,7 +233,7 @@ def decide(
     template = _template(caller, request)
     category = request.category or (template and template.category) or GENERAL
     kind = category_of(caller, category)
-    who = resolve(caller.tenant, request)
+    who = resolve(caller.tenant, request, readers)
     routing = route(request, who, category, mandatory=kind.mandatory)
     message = Message(
         schema_version=SCHEMA_VERSION,

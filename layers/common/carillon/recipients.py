@@ -12,10 +12,13 @@ from carillon.messages import NotificationRequest
 from carillon.models import Channel, State
 from carillon.people import EVERY_OTHER
 from carillon.tables import (
+    PREFERENCES,
+    PROFILE,
     Preferences,
     Profile,
     PushDevice,
     UserItem,
+    tenant_key,
     user_items,
 )
 
@@ -69,16 +72,46 @@ class Routing:
     withheld: dict[Channel, tuple[State, str]]
 
 
-def resolve(tenant: str, request: NotificationRequest) -> Recipient:
-    """Return who ``request`` is for; raises Problem (404) when there is no such user."""
+Readers = Mapping[str, Sequence[UserItem]]
+"""What is kept of users, by their ids; nothing of one that is not there."""
+
+
+def read_together(tenant: str, requests: Iterable[NotificationRequest]) -> Readers:
+    """Return what is kept of the users of ``requests``, a hundred items a call.
+
+    Devices are not among it, so of a request for push nothing is returned: nor of anybody when
+    the table does not answer.
+    """
+    wanted = {
+        each.user_id: tenant_key(tenant, each.user_id)
+        for each in requests
+        if each.user_id is not None and Channel.PUSH not in each.channels
+    }
+    keys = [(key, part) for key in wanted.values() for part in (PROFILE, PREFERENCES)]
+    found: dict[str, list[UserItem]] = {key: [] for key in wanted.values()}
+    try:
+        for item in UserItem.batch_get(keys, consistent_read=True) if keys else ():
+            found[item.key].append(item)
+    except PynamoDBException as error:
+        logger().error("preferences unreadable", extra=trace(error))
+        return {}
+    return {user_id: found[key] for user_id, key in wanted.items()}
+
+
+def resolve(tenant: str, request: NotificationRequest, readers: Readers | None = None) -> Recipient:
+    """Return who ``request`` is for; raises Problem (404) when there is no such user.
+
+    A user that is not among the ``readers`` is read.
+    """
     given = _given_addresses(request)
     if request.user_id is None:
         return Recipient(given)
-    items = _items(tenant, request.user_id)
+    known = None if Channel.PUSH in request.channels else (readers or {}).get(request.user_id)
+    items = _items(tenant, request.user_id) if known is None else known
     if not any(isinstance(item, Profile) for item in items):
         raise not_found("user", "#/user_id")
-    known = recipient_of(items, request.user_id)
-    return replace(known, addresses=known.addresses | given)
+    who = recipient_of(items, request.user_id)
+    return replace(who, addresses=who.addresses | given)
 
 
 def _items(tenant: str, user_id: str) -> list[UserItem]:
