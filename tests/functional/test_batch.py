@@ -122,7 +122,7 @@ def test_a_batch_takes_few_calls(prepared, ask, calls) -> None:
         "BatchGetItem": 1,
         "BatchExecuteStatement": 4,
         "PublishBatch": 9,
-        "UpdateItem": 2,
+        "UpdateItem": 1,
     }
     assert len(prepared.items("NotificationsTable")) == 90
 

@@ -244,13 +244,8 @@ MUTANTS = (
     Mutant(
         "202 is answered before SNS has the message",
         INTAKE,
-        """    except PublishError as error:
-        raise Problem(
-            503,""",
-        """    except PublishError as error:
-        return
-        raise Problem(
-            503,""",
+        "        raise not_queued(record) from error\n",
+        "        return\n",
         (ACCEPTANCE, "sns_does_not_take"),
     ),
     Mutant(
