@@ -166,6 +166,10 @@ bench-environment: $(VENV)/bench/.ready
 bench-cold: environments runtime ## start every function ten times, beside bare handlers (OUTPUT=docs/proof/cold.json)
 	@PYTHONPATH=localstack:client:benchmarks $(DEV)/python -m cold --output $(or $(OUTPUT),docs/proof/cold.json)
 
+.PHONY: bill
+bill: environments ## count what notifications take of AWS and what that costs (BILL_COUNT=200, WRITE=1 for what deliveries tell)
+	@PYTHONPATH=localstack:client:benchmarks:layers/common $(DEV)/python -m bench.bill --count $(or $(BILL_COUNT),200) $(if $(WRITE),--write)
+
 .PHONY: crash
 crash: environments ## kill workers in the middle of their work and count what arrived (COUNT=3000)
 	@PYTHONPATH=localstack:client:benchmarks $(DEV)/python -m bench.crash --count $(or $(COUNT),3000) --output docs/proof/crash.json

@@ -288,6 +288,7 @@ def providers() -> list[Json]:
             ],
             stat="Maximum",
         ),
+        widget("Budgets that came to 80 %, or to all", [ours("budgets_nearly_spent")]),
         widget(
             "Addresses that nothing goes to any more",
             [sum_of("Carillon,channel,service", "addresses_deactivated_total")],

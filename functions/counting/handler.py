@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from carillon import aggregates
+from carillon import aggregates, metrics
 from carillon.log import logger
 
 
 def lambda_handler(event: Mapping[str, Any], _context: object) -> None:
     """Count a batch of DynamoDB stream records; what it raises makes the batch come again."""
     aggregates.count(event["Records"])
+    metrics.end(flush=False)
     logger().info("counted", extra={"size": len(event["Records"])})

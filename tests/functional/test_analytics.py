@@ -151,11 +151,11 @@ def test_g18_a_batch_too_large_for_a_transaction_is_counted_once_all_the_same(
     written: list[int] = []
     real = aggregates.count_once
 
-    def dies_in_the_second(batch: Any, counts: Any, expires_at: int) -> bool:
+    def dies_in_the_second(batch: Any, counts: Any, *more: Any) -> bool:
         written.append(len(counts))
         if len(written) == 2:
             raise ConnectionError
-        return real(batch, counts, expires_at)
+        return real(batch, counts, *more)
 
     monkeypatch.setattr(aggregates, "count_once", dies_in_the_second)
     with pytest.raises(ConnectionError):

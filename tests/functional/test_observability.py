@@ -63,6 +63,7 @@ FOR_CLOUDWATCH = {
     "answers_in_time",
     "authorizer_failures_total",
     "breaker_open",
+    "budgets_nearly_spent",
     "deadletters_standing",
     "delivery_success",
 }
@@ -149,6 +150,7 @@ def told(send, prepared, sample, context, capsys, monkeypatch) -> set[Series]:
     metrics.count("unclassified_errors_total", provider="ses")
     metrics.count("provider_errors_total", provider="ses", failure="retry")
     metrics.count("addresses_deactivated_total", channel="sms")
+    metrics.sample("budgets_nearly_spent", 1.0)
     metrics.end()
 
     def fails(_: str) -> None:

@@ -34,6 +34,7 @@ WITHOUT_METHOD = {
 SAMPLES: dict[str, Any] = {
     "address": "ada@example.com",
     "actor": "admin",
+    "amount": "250.50",
     "archived": True,
     "as_of": datetime(2026, 1, 1, tzinfo=UTC),
     "attributes": {"plan": "gold"},
@@ -45,6 +46,7 @@ SAMPLES: dict[str, Any] = {
     "client_id": "0c0ffee0-0000-4000-8000-000000000000",
     "code": "hello",
     "content": None,
+    "currency": "USD",
     "dedupe": "at_most_once",
     "dry_run": True,
     "device_id": "phone-1",
@@ -58,6 +60,7 @@ SAMPLES: dict[str, Any] = {
     "group_by": ["day", "state"],
     "idempotency_key": "welcome",
     "if_match": '"1"',
+    "includes_mandatory": True,
     "items": [{"user_id": "ada", "channels": ["sms"], "message": "Hi"}],
     "job_id": "0b8f2c7e-4a55-4a5e-9d0b-0c6f0a4f2d11",
     "key_id": "0123456789ab",
@@ -106,6 +109,7 @@ SAMPLES: dict[str, Any] = {
     "variables": {"name": "Ada"},
     "variables_schema": {"type": "object"},
     "version": 2,
+    "when_spent": "degrade",
 }
 # The same name, another value.
 ELSEWHERE = {

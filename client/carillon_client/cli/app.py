@@ -47,4 +47,5 @@ app.add_typer(users.group, name="user", help="Users: whom notifications are for.
 app.add_typer(users.preferences, name="prefs", help="What a user wants to receive.")
 app.add_typer(dlq.group, name="dlq", help="What was given up. Takes the scope ops.")
 app.add_typer(switch.group, name="switch", help="What is stopped. Takes the scope ops.")
+app.add_typer(money.group, name="budget", help="What a month may cost. Takes the scope ops.")
 app.add_typer(access.group, name="client", help="Applications that send. Takes the administrator.")

@@ -62,7 +62,7 @@ WRITE_REFUSALS = (400, 401, 403, 404, 409, 413, 415, 422, 503)
     summary="Accept one notification",
     tags=["Notifications"],
     responses=http.responses(
-        Answer[status.Accepted], 400, 401, 403, 404, 413, 415, 422, 502, 503, status=202
+        Answer[status.Accepted], 400, 401, 402, 403, 404, 413, 415, 422, 502, 503, status=202
     )
     | http.responses(Answer[preview.DryRun]),
 )
@@ -89,7 +89,7 @@ def send(
     summary="Send a template once, to see it where it will be seen",
     tags=["Templates"],
     responses=http.responses(
-        Answer[status.Accepted], 400, 401, 403, 404, 413, 415, 422, 502, 503, status=202
+        Answer[status.Accepted], 400, 401, 402, 403, 404, 413, 415, 422, 502, 503, status=202
     ),
 )
 def send_test(

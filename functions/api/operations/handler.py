@@ -5,7 +5,18 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 
-from carillon import analytics, audit, clearing, costs, http, objectives, switches, triage
+from carillon import (
+    analytics,
+    audit,
+    budgeting,
+    clearing,
+    costs,
+    http,
+    objectives,
+    switches,
+    triage,
+)
+from carillon.budgeting import BudgetOut, BudgetRequest
 from carillon.identity import Scope
 from carillon.models import Answer, ChannelName, Day, Moment, Name, Page, now
 from carillon.switches import SwitchOut, SwitchRequest
@@ -28,6 +39,7 @@ OfKind = Annotated[Fingerprint | None, Query()]
 OfNotification = Annotated[NotificationId | None, Query()]
 Since = Annotated[Moment | None, Query()]
 Until = Annotated[Moment | None, Query()]
+BudgetScope = Annotated[str, Path(max_length=128)]
 SwitchScope = Annotated[str, Path(max_length=128)]
 
 AuditText = Annotated[str | None, Query(max_length=256)]
@@ -245,6 +257,61 @@ def read_costs(
     first, last = analytics.default_span(now().date(), since, until)
     wanted = list(dict.fromkeys(group_by or []))
     return http.answer(app, costs.report(caller.tenant, first, last, wanted), "Costs added up")
+
+
+@app.get(
+    "/api/v1/ops/budgets",
+    summary="What a month may cost",
+    tags=["Operations"],
+    responses=http.responses(Answer[list[BudgetOut]], *READ_REFUSALS),
+)
+def read_budgets() -> Response[Answer[list[BudgetOut]]]:
+    """Return the tenant's budgets and how much of them is spent."""
+    caller = http.caller(app, Scope.OPS)
+    return http.answer(app, budgeting.all_set(caller), "Budgets found")
+
+
+@app.get(
+    "/api/v1/ops/budgets/<scope>",
+    summary="A budget",
+    tags=["Operations"],
+    responses=http.responses(Answer[BudgetOut], *READ_REFUSALS, 404),
+)
+def read_budget(scope: BudgetScope) -> Response[Answer[BudgetOut]]:
+    """Return what the month may cost and has cost; 404 where no budget is set."""
+    caller = http.caller(app, Scope.OPS)
+    return http.answer(app, budgeting.get(caller, budgeting.parse(scope)), "Budget found")
+
+
+@app.put(
+    "/api/v1/ops/budgets/<scope>",
+    summary="Set what a month of the tenant, a client or a category may cost",
+    tags=["Operations"],
+    responses=http.responses(Answer[BudgetOut], *WRITE_REFUSALS, 404),
+)
+def put_budget(
+    scope: BudgetScope, request: Annotated[BudgetRequest, Body()]
+) -> Response[Answer[BudgetOut]]:
+    """Set the budget of ``tenant``, ``client:<id>`` or ``category:<name>``.
+
+    What the calendar month (UTC) has cost so far is charged to it.
+    """
+    caller = http.caller(app, Scope.OPS)
+    made = budgeting.put(caller, budgeting.parse(scope), request)
+    return http.answer(app, made, "Budget set")
+
+
+@app.delete(
+    "/api/v1/ops/budgets/<scope>",
+    summary="Take a budget away",
+    tags=["Operations"],
+    responses=http.no_content(*READ_REFUSALS, 404),
+)
+def remove_budget(scope: BudgetScope) -> Response[None]:
+    """Let the scope cost what it will."""
+    caller = http.caller(app, Scope.OPS)
+    budgeting.remove(caller, budgeting.parse(scope))
+    return http.nothing(app)
 
 
 @app.get(

@@ -16,13 +16,14 @@ from typing import Any, TypeVar
 
 from pynamodb.exceptions import TransactWriteError
 
+from carillon import budgets
 from carillon.counters import CountedBatch, Period, any_of_them, count_once
 from carillon.log import logger
 from carillon.messages import channel_of
 from carillon.models import OPEN_STATES, TEST, Channel, State, now
 from carillon.spending import aws_share
 from carillon.storage import Item
-from carillon.tables import Delivery, Notification
+from carillon.tables import CONTROLS, Control, Delivery, Notification
 
 OPEN = "open"
 ARRIVED = frozenset({State.SENT.value, State.DELIVERED.value})
@@ -95,14 +96,28 @@ def _write(counted: CountedBatch, changes: Changes) -> bool:
         for series, amounts in changes.items()
     }
     told = {series: amounts for series, amounts in counts.items() if amounts}
+    charged = {name: told.pop((of, name))["spent"] for of, name in list(told) if of == CONTROLS}
+    for name in charged:
+        budgets.begin_month(name)
+    written = _in_the_end(counted, told, charged)
+    if written:
+        budgets.warn(charged)
+    return written
+
+
+def _in_the_end(
+    counted: CountedBatch, told: Mapping[Series, Mapping[str, int]], charged: Mapping[str, int]
+) -> bool:
+    """Count, and again where another writer was met."""
+    also = [(Control(CONTROLS, name), Control.spent.add(n)) for name, n in charged.items()]
     for pause in PAUSES:
         try:
-            return count_once(counted, told, now())
+            return count_once(counted, told, now(), also)
         except TransactWriteError as error:
             if not any(why and why.code == MET_ANOTHER for why in error.cancellation_reasons):
                 raise
         time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter
-    return count_once(counted, told, now())
+    return count_once(counted, told, now(), also)
 
 
 def _moves(record: Mapping[str, Any], spread: int) -> Iterator[tuple[Series, str, int]]:
@@ -146,9 +161,21 @@ def _of_delivery(old: Image | None, delivery: Delivery) -> Iterator[tuple[Series
     yield _series(delivery, channel, after), "total", 1
     if after == State.SENT:
         yield _series(delivery, channel, after), _bucket(delivery), 1
-        yield _series(delivery, channel, after), "provider_cost", int(delivery.provider_cost or 0)
-    if before == OPEN:
-        yield _series(delivery, channel, after), "aws_cost", _aws_cost(delivery, channel)
+    yield from _costs(before, after, delivery, channel)
+
+
+def _costs(
+    before: str, after: str, delivery: Delivery, channel: Channel
+) -> Iterator[tuple[Series, str, int]]:
+    """Yield what a delivery's end cost, and the budgets that pay for it."""
+    provider = int(delivery.provider_cost or 0) if after == State.SENT else 0
+    aws = _aws_cost(delivery, channel) if before == OPEN else 0
+    yield _series(delivery, channel, after), "provider_cost", provider
+    yield _series(delivery, channel, after), "aws_cost", aws
+    if provider + aws:
+        ended = datetime.fromisoformat(delivery.updated_at)
+        for name in budgets.charged(str(delivery.sender), str(delivery.category), ended):
+            yield (CONTROLS, name), "spent", provider + aws
 
 
 def _aws_cost(delivery: Delivery, channel: Channel) -> int:

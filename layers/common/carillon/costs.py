@@ -100,6 +100,23 @@ def report(tenant: str, since: date, until: date, group_by: Sequence[By]) -> Cos
     )
 
 
+def spent(
+    tenant: str,
+    since: date,
+    until: date,
+    *,
+    client_id: str | None = None,
+    category: str | None = None,
+) -> int:
+    """Return what some days' deliveries cost, in billionths; raises Problem (400) on a bad span."""
+    whose = clients.of_tenant(tenant) if client_id is None else [client_id]
+    return sum(
+        int(count.provider_cost or 0) + int(count.aws_cost or 0)
+        for of, count in _counted(whose, tenant, since, until)
+        if category in (None, of["category"])
+    )
+
+
 def _counted(
     client_ids: Iterable[str], tenant: str, since: date, until: date
 ) -> Iterator[tuple[Mapping[str, str], DeliveryCount]]:

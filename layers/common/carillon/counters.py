@@ -9,6 +9,7 @@ from pynamodb.attributes import (
     UnicodeAttribute,
 )
 from pynamodb.exceptions import TransactWriteError
+from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from carillon.storage import Item, TableName, connection, is_new
@@ -219,9 +220,14 @@ class CountedBatch(Item):
 
 
 def count_once(
-    batch: CountedBatch, counts: Mapping[tuple[str, str], Mapping[str, int]], at: datetime
+    batch: CountedBatch,
+    counts: Mapping[tuple[str, str], Mapping[str, int]],
+    at: datetime,
+    also: Sequence[tuple[Item, Action]] = (),
 ) -> bool:
     """Add to the delivery counts, by name and slot, and note the batch, in one transaction.
+
+    What ``also`` is to be done to other items is done in it too.
 
     False, and nothing added, when there is a note of the batch already.
     """
@@ -234,6 +240,8 @@ def count_once(
                 added = [kind.get_attributes()[each].add(n) for each, n in amounts.items()]
                 ends = kind.expires_at.set(int((at + lives).timestamp()))
                 transaction.update(kind(name, slot), actions=[*added, ends])
+            for item, action in also:
+                transaction.update(item, actions=[action])
     except TransactWriteError as error:
         if any(why and why.code == "ConditionalCheckFailed" for why in error.cancellation_reasons):
             return False

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from carillon import breaker, controls, legs, messages, metrics, spending
+from carillon import breaker, budgets, controls, legs, messages, metrics, spending
 from carillon.aws import secret, sqs
 from carillon.breaker import Way
 from carillon.claims import Claim, NotNowError, abandon, claim, pause
@@ -222,7 +222,8 @@ def _deliver(worker: _Worker, message: Message, address: str, receives: int) -> 
     # What it needs to know is read before it is claimed: a store that does not answer then holds
     # no claim back.
     content, fault = _render(message, worker.channel)
-    unwelcome = worker.wishes.against(message, address)
+    unwelcome = budgets.withheld(message, worker.channel)
+    unwelcome = unwelcome or worker.wishes.against(message, address)
     if not worker.has_time():
         raise NotNowError
     target = target_of(worker.channel, address)

@@ -12,7 +12,7 @@ from base64 import b32encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from carillon import legs, metrics
+from carillon import budgets, legs, metrics
 from carillon.clients import category_of
 from carillon.content import inline_content
 from carillon.errors import Fault, Problem, RenderError, bad_field, not_found
@@ -235,6 +235,7 @@ def decide(
     kind = category_of(caller, category)
     who = resolve(caller.tenant, request, readers)
     routing = route(request, who, category, mandatory=kind.mandatory)
+    routing = budgets.apply(caller, category, routing, mandatory=kind.mandatory)
     message = Message(
         schema_version=SCHEMA_VERSION,
         notification_id=notification_id,

@@ -88,6 +88,18 @@ def estimate(channel: Channel, address: str | None, content: Content, provider: 
     )
 
 
+def usual(channel: Channel) -> Decimal:
+    """Return what a channel's provider charges for a small message to nowhere in particular."""
+    listed = _prices()
+    rates = {
+        Channel.EMAIL: listed.email,
+        Channel.SMS: listed.sms.default,
+        Channel.PUSH: listed.push,
+        Channel.INAPP: listed.inapp,
+    }
+    return rates[channel].rate
+
+
 def as_of() -> str:
     """Return the date of the oldest price in the list."""
     return min(source.as_of for source in _prices().sources.values())

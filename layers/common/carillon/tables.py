@@ -352,7 +352,7 @@ class Session(Item):
 
 
 class Control(Item):
-    """What workers obey: a kill switch, or a provider's circuit breaker. One query reads all."""
+    """What workers obey: a kill switch, a breaker, a budget. One query reads all."""
 
     class Meta:
         table_name = TableName("controls_table")
@@ -368,6 +368,14 @@ class Control(Item):
     probe_at = NumberAttribute(null=True)  # epoch seconds: when one worker may try again
     failures = NumberAttribute(null=True)  # probes that failed since it opened
     until = UnicodeAttribute(null=True)  # how far a sweep has come
+    # Of "budget#tenant#<tenant>", "budget#client#<tenant>#<client id>" or
+    # "budget#category#<tenant>#<category>", in billionths of the currency:
+    amount = NumberAttribute(null=True)
+    spent = NumberAttribute(null=True)  # in ``month``
+    month = UnicodeAttribute(null=True)
+    when_spent = UnicodeAttribute(null=True)
+    includes_mandatory = BooleanAttribute(null=True)
+    told = UnicodeAttribute(null=True)  # "<month>#<percent>" that was warned of
 
 
 CONTROLS = "controls"
