@@ -54,6 +54,7 @@ SCHEMES = {
 PROBLEMS = {
     400: ("malformed-json", "The body is not JSON: Expecting value at character 0", "#"),
     401: ("unauthorized", "Give a valid token as Bearer", "header:Authorization"),
+    402: ("budget-spent", "The month's budget of the tenant is spent", "header:Authorization"),
     403: ("forbidden", "This takes a token with another scope", "header:Authorization"),
     404: ("user-not-found", "There is no such user", "path:user_id"),
     409: (
@@ -408,7 +409,7 @@ def _refusal(status: int) -> Json:
     document = problem_document(
         Problem(status, code, text, faults=faults), "/api/v1/notifications", "order-A-1042"
     )
-    names = ["X-Correlation-ID", *(["Retry-After"] if status in (409, 429, 503) else [])]
+    names = ["X-Correlation-ID", *(["Retry-After"] if status in (402, 409, 429, 503) else [])]
     return {
         "description": HTTPStatus(status).phrase,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
