@@ -99,7 +99,7 @@ def _lines(bills: dict[str, Quantities]) -> Json:
     columns = ["USD per million", *bills]
     return {
         "title": "The bill by line",
-        "head": columns,
+        "columns": columns,
         "rows": [*rows, ["without keeping it", *sending], ["total", *totals]],
     }
 
@@ -128,7 +128,7 @@ def _what(found: dict[str, Counted], count: int) -> Json:
             )
     columns = ["sent as", "function", "invocations", "AWS calls", "write units", "read units"]
     columns += ["CPU ms", "billed ms (reckoned)", "bytes logged", "of them metrics"]
-    return {"title": "Of one notification", "head": columns, "rows": rows}
+    return {"title": "Of one notification", "columns": columns, "rows": rows}
 
 
 def _fixed(found: dict[str, Counted], metrics: int) -> Json:
@@ -154,7 +154,7 @@ def _fixed(found: dict[str, Counted], metrics: int) -> Json:
     total = round(sum(float(str(amount)) for _, amount in rows), 2)
     return {
         "title": "A month's fixed charges",
-        "head": ["", "USD"],
+        "columns": ["", "USD"],
         "rows": [*rows, ["total", total]],
     }
 
@@ -182,7 +182,7 @@ def _assumed() -> Json:
         ["kept", f"{usage.RETENTION_MONTHS:g} months, logs {usage.LOG_MONTHS:g}; backups as long"],
         ["lines Lambda writes itself", f"{logs.PLATFORM_BYTES} bytes an invocation"],
     ]
-    return {"title": "What is reckoned, not counted", "head": ["", "taken as"], "rows": rows}
+    return {"title": "What is reckoned, not counted", "columns": ["", "taken as"], "rows": rows}
 
 
 def shares(found: dict[str, Counted]) -> Json:
@@ -207,7 +207,7 @@ def _rounded(quantities: Quantities) -> Quantities:
 def drawn(told: Json) -> Table:
     """Return a table for the terminal."""
     shown = Table(title=told["title"], title_justify="left", box=None, pad_edge=False)
-    for column in told["head"]:
+    for column in told["columns"]:
         shown.add_column(str(column))
     for row in told["rows"]:
         shown.add_row(*(str(cell) for cell in row))

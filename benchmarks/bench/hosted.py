@@ -36,4 +36,4 @@ def table(own: list[list[object]]) -> Json:
         for price in services()
     ]
     title = "A million notifications in a month, without the providers' own charge"
-    return {"title": title, "head": COLUMNS, "rows": [*own, *rows]}
+    return {"title": title, "columns": COLUMNS, "rows": [*own, *rows]}
