@@ -116,9 +116,11 @@ def test_a_batch_takes_few_calls(prepared, ask, calls) -> None:
     reply = ask("POST", BATCH, {"items": [HELLO] * 90})
     assert reply.data["accepted"] == 90
     asked = {name: times for name, times in calls.items() if name != "PutItem"}
-    # PutItem is how the stand-in for PartiQL inserts; the last is the caller's limit.
+    # PutItem is how the stand-in for PartiQL inserts. The query is of the controls, each five
+    # seconds; the last is the caller's limit.
     assert asked == {
         "GetItem": 1,
+        "Query": 1,
         "BatchGetItem": 1,
         "BatchExecuteStatement": 4,
         "PublishBatch": 9,
