@@ -144,8 +144,8 @@ FIGURES := docs/proof/performance.json
 MEASURE := PYTHONPATH=localstack:client:benchmarks $(DEV)/python -m
 
 .PHONY: bench bench-peers bench-growth performance
-bench: environments ## measure throughput and latency on a stack of its own
-	@$(DEV)/python benchmarks/run.py
+bench: environments ## measure throughput and latency on a stack of its own (COUNT=1000)
+	@$(DEV)/python benchmarks/run.py $(if $(COUNT),--count $(COUNT))
 
 bench-peers: environments $(VENV)/bench/.ready ## measure against a reference peer and a floor, in turns (COUNT=5000)
 	@$(MEASURE) bench.peers --count $(or $(COUNT),5000) --output $(FIGURES)

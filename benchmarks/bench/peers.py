@@ -217,10 +217,12 @@ class Contest:
 
     def warm_up(self) -> None:
         """Let every process that will serve be there, and connected."""
+        load.empty_sandbox(self._ours)
         for stack, name in ((self._ours, "ours"), (self._theirs, "theirs")):
             load.run_pass(stack, self._token, f"warm-{name}", WARM_UP, self._options.concurrency)
+        before = load.arrived(self._ours)
         posts = self._post_batches("warm", WARM_UP * 2)
-        load.finish(self._ours, posts, 1, WARM_UP * 2)
+        load.finish(self._ours, posts, 1, before)
         load.await_empty_queues(self._ours)
 
     def _single(self, number: int) -> Json:
