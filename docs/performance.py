@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs/proof"
 FILE = FOLDER / "performance.json"
 PLOTS = "performance"
-BESIDE = {"cold": "Cold starts", "bill": "The bill"}
+BESIDE = {"cold": ("Cold starts", "make bench-cold"), "bill": ("The bill", "make bill")}
 
 Json = dict[str, Any]
 
@@ -319,9 +319,10 @@ def _growth(found: Json) -> str:
 
 
 def _beside(found: Json, name: str) -> str:
-    title, told = BESIDE[name], found.get(name)
+    title, command = BESIDE[name]
+    told = found.get(name)
     if told is None:
-        return _missing(title, "")
+        return _missing(title, command)
     rows = [
         [
             each["name"],
@@ -331,21 +332,19 @@ def _beside(found: Json, name: str) -> str:
         for each in told["rows"]
     ]
     tables = [
-        f"### {each['title']}\n\n"
+        (f"### {each['title']}\n\n" if each["title"] != title else "")
         + _table(each["columns"], [list(map(_number, row)) for row in each["rows"]])
         + (f"{each['note']}\n\n" if "note" in each else "")
         for each in told.get("tables", [])
     ]
-    source = _source(told["command"], told) if "command" in told else ""
     note = f"{told['note']}\n\n" if "note" in told else ""
-    return f"## {title}\n\n{source}{note}" + "".join(
+    return f"## {title}\n\n{_source(command, told)}{note}" + "".join(
         [_table(["", "measured", "target", ""], rows), *tables]
     )
 
 
 def _missing(title: str, command: str) -> str:
-    how = f": `{command}`" if command else ""
-    return f"## {title}\n\nNot measured yet{how}.\n\n"
+    return f"## {title}\n\nNot measured yet: `{command}`.\n\n"
 
 
 def _source(command: str, told: Json) -> str:
