@@ -19,8 +19,8 @@ from typing import Any
 
 # Samples a millisecond apart: nearer ones would be most of what they measure.
 INTERVAL_SECONDS = 0.001
-WAITING = frozenset({"readinto", "create_connection", "wait_for_read", "wait_for_socket"})
-"""What a process does while the cloud works: it reads from a socket."""
+WAITING = frozenset({"connect", "poll", "recv", "recv_into"})
+"""What a process does while the cloud works: these are methods of sockets."""
 STANDARD = "(standard library)"
 CALLS = (
     ("botocore.client", "BaseClient", "_make_api_call"),

@@ -29,6 +29,8 @@ CONNECT = {"dynamodb": "list_tables", "sns": "list_topics", "ssm": "describe_par
 LETTERS = string.ascii_lowercase + "234567"
 # A notification's place in its table, and what may follow it in the notification's name.
 NAME = r"(?<![a-z2-7])([a-z2-7]{26})([a-z2-7]*)"
+# The note that a batch of the tables' changes was counted.
+NOTE = r"stream#[\w-]+"
 
 Json = dict[str, Any]
 
@@ -68,6 +70,8 @@ def prepared(job: Json) -> list[Json]:
         text = text.replace(json.dumps(old), json.dumps(new))
     fresh = {place: "".join(secrets.choice(LETTERS) for _ in place) for place in job["places"]}
     text = re.sub(NAME, lambda found: fresh.get(found[1], found[1]) + found[2], text)
+    notes = defaultdict(lambda: f"stream#{secrets.token_hex(16)}")
+    text = re.sub(NOTE, lambda found: notes[found[0]], text)
     calls: list[Json] = json.loads(text)
     for call in calls:
         if call["service"] == "dynamodb":

@@ -80,6 +80,7 @@ def test_a_replay_speaks_of_new_notifications_in_copies_of_the_tables() -> None:
                 "message": {"S": message},
                 "digest": {"B": "AAE="},
                 "other": {"S": "z" * 26},
+                "noted": {"SS": ["stream#0a-1", "stream#0a-1"]},
             },
         },
     }
@@ -93,6 +94,8 @@ def test_a_replay_speaks_of_new_notifications_in_copies_of_the_tables() -> None:
     assert json.loads(item["message"]["S"])["notification_id"] == f"ntf_{place}aaaaaa"
     assert item["digest"]["B"] == b"\x00\x01"
     assert item["other"]["S"] == "z" * 26
+    assert len(set(item["noted"]["SS"])) == 1
+    assert "stream#0a-1" not in item["noted"]["SS"]
 
 
 def test_a_median_is_taken_of_every_number_in_its_place() -> None:
