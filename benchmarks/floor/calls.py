@@ -70,7 +70,7 @@ def prepared(job: Json) -> list[Json]:
         text = text.replace(json.dumps(old), json.dumps(new))
     fresh = {place: "".join(secrets.choice(LETTERS) for _ in place) for place in job["places"]}
     text = re.sub(NAME, lambda found: fresh.get(found[1], found[1]) + found[2], text)
-    notes = defaultdict(lambda: f"stream#{secrets.token_hex(16)}")
+    notes: dict[str, str] = defaultdict(lambda: f"stream#{secrets.token_hex(16)}")
     text = re.sub(NOTE, lambda found: notes[found[0]], text)
     calls: list[Json] = json.loads(text)
     for call in calls:
