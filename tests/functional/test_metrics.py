@@ -61,18 +61,36 @@ def test_g10_the_four_metrics_are_on_the_page(send, read, at_once) -> None:
     assert read("idempotency_hits_total") == 1
 
 
-def test_g10_a_request_is_one_line_for_cloudwatch_and_so_is_a_publish(send, capsys) -> None:
+def test_g10_a_request_and_its_publish_are_one_line_for_cloudwatch(send, capsys) -> None:
     capsys.readouterr()
     send()
-    request, published = sorted(_lines(capsys), key=len, reverse=True)
+    (request,) = _lines(capsys)
     assert {name: request[name] for name in SEND} == SEND
     assert request["api_requests_total"] == [1.0]
     assert 0 < request["api_request_duration_seconds"][0] < 60
-    (declared,) = request["_aws"]["CloudWatchMetrics"]
-    assert declared["Namespace"] == "Carillon"
-    assert declared["Dimensions"] == [["method", "route", "status", "service"]]
-    assert {"Name": "api_request_duration_seconds", "Unit": "Seconds"} in declared["Metrics"]
-    assert published["published_messages_total"] == [1.0]
+    declared = {str(each["Dimensions"]): each for each in request["_aws"]["CloudWatchMetrics"]}
+    labelled, plain = (
+        declared[str([[*labels, "service"]])] for labels in (("method", "route", "status"), ())
+    )
+    assert labelled["Namespace"] == plain["Namespace"] == "Carillon"
+    assert {"Name": "api_request_duration_seconds", "Unit": "Seconds"} in labelled["Metrics"]
+    assert {"Name": "published_messages_total", "Unit": "Count"} in plain["Metrics"]
+    assert request["published_messages_total"] == [1.0]
+
+
+def test_g10_what_would_have_two_values_in_a_line_is_told_in_two(capsys) -> None:
+    for state in ("sent", "sent", "failed"):
+        metrics.count("deliveries_total", channel="sms", state=state)
+    metrics.observe("delivery_attempt_duration_seconds", 0.2, channel="sms")
+    metrics.observe("delivery_attempt_duration_seconds", 0.4, channel="email")
+    metrics.end(flush=False)
+    lines = _lines(capsys)
+    counted = {line["state"]: line["deliveries_total"] for line in lines if "state" in line}
+    assert counted == {"sent": [1.0, 1.0], "failed": [1.0]}
+    name = "delivery_attempt_duration_seconds"
+    took = {line["channel"]: line[name] for line in lines if name in line}
+    assert took == {"sms": [0.2], "email": [0.4]}
+    assert len(lines) == 3
 
 
 def test_g10_no_label_holds_what_the_caller_chose(send, call, sample, capsys) -> None:

@@ -16,7 +16,7 @@ from botocore.client import BaseClient
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from carillon import signed
+from carillon import metrics, signed
 from simulation.cloud import PROVIDERS, Caller
 from simulation.lambdas import processes
 from simulation.mail import ACCOUNT, served
@@ -30,7 +30,6 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "simulation",
     "AWS_DEFAULT_REGION": "us-east-1",
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
-    "POWERTOOLS_METRICS_DISABLED": "true",
 }
 BEGIN = dt.datetime(2026, 11, 21, 9, 30, tzinfo=dt.UTC)
 PARAMETERS = {
@@ -123,6 +122,7 @@ def ruled(world: Any) -> Iterator[None]:
         rules.enter_context(taken_over(scheduler))
         rules.enter_context(patch.object(BaseClient, "_make_api_call", api_call))
         rules.enter_context(patch.object(signed.Client, "call", signed_call))
+        rules.enter_context(patch.object(metrics, "_log", lambda: metrics._tally().for_log.clear()))
         rules.enter_context(patch.object(random, "_urandom", source.randbytes))
         rules.enter_context(patch.object(os, "urandom", source.randbytes))
         rules.enter_context(patch.object(time, "sleep", sleep))

@@ -230,3 +230,12 @@ def test_a_batchs_answer_tells_what_was_not_taken() -> None:
         "Successful": [{"Id": "0", "MessageId": "m"}],
         "Failed": [{"Id": "1", "Code": "InternalError"}],
     }
+
+
+def test_a_trace_goes_on_unsigned(client: signed.Client, monkeypatch) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793")
+    line = at(client, monkeypatch, (200, {}))
+    client.call("PutItem", {})
+    (_, headers, _), *_ = line.asked
+    assert headers["x-amzn-trace-id"].startswith("Root=1-")
+    assert "x-amzn-trace-id" not in headers["authorization"]

@@ -158,8 +158,7 @@ class Claim:
 
     def sent(self, provider: str, message_id: str, cost: Cost = NOTHING) -> State:
         """Record SENT: a fact, written even when the lease has passed to somebody else."""
-        logger().info("sent", extra={"provider": provider, "provider_message_id": message_id})
-        self.delivery.provider = provider
+        self.delivery.provider, self.delivery.provider_message_id = provider, message_id
         actions = [
             Delivery.provider.set(provider),
             Delivery.provider_message_id.set(message_id),
@@ -279,6 +278,9 @@ class Claim:
             "target": self.delivery.target,
             "state": state,
         } | {name: line[name] for name in ("attempt", "code", "failure") if line and name in line}
+        if state is State.SENT:
+            told["provider"] = self.delivery.provider
+            told["provider_message_id"] = self.delivery.provider_message_id
         logger().info("delivery", extra=told)  # before the write, which may fail
         done: list[Action] = [Delivery.state.set(state), Delivery.updated_at.set(timestamp(now()))]
         if line is not None:

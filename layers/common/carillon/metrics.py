@@ -5,6 +5,7 @@ table's: each process adds what it counted every few seconds, so what a dying pr
 added yet is missing there. No label may hold an address or an id.
 """
 
+import json
 import time
 from bisect import bisect_left
 from collections import defaultdict
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
@@ -49,6 +51,8 @@ HELP = {
 }
 
 Labels = tuple[tuple[str, str], ...]
+Document = dict[str, Any]
+"""A document of the embedded metric format."""
 
 
 @dataclass
@@ -125,17 +129,50 @@ def end(*, flush: bool = True) -> None:
 
 
 def _log() -> None:
+    """Print what waits, in as few lines as may be: CloudWatch charges for each of their bytes.
+
+    A document takes the metrics of several label sets as long as none of its members would have
+    two values.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
     waiting = _tally().for_log
+    documents: list[Document] = []
     while waiting:
-        labels, values = waiting.popitem()
-        line = EphemeralMetrics(namespace="Carillon", service="carillon")
-        for label, value in labels:
-            line.add_dimension(label, value)
-        for name, numbers in values.items():
-            unit = MetricUnit.Seconds if name.endswith("_seconds") else MetricUnit.Count
-            for number in numbers:
-                line.add_metric(name, unit, number)
-        line.flush_metrics()
+        made = _document(*waiting.popitem())
+        fitting = (each for each in documents if _fit(each, made))
+        document = next(fitting, None)
+        if document is None:
+            documents.append(made)
+        else:
+            document["_aws"]["CloudWatchMetrics"] += made["_aws"]["CloudWatchMetrics"]
+            document |= made | {"_aws": document["_aws"]}
+    for document in documents:
+        print(json.dumps(document, separators=(",", ":")))  # noqa: T201 - how it is told
+
+
+def _document(labels: Labels, values: Mapping[str, list[float]]) -> Document:
+    line = EphemeralMetrics(namespace="Carillon", service="carillon")
+    for label, value in labels:
+        line.add_dimension(label, value)
+    for name, numbers in values.items():
+        unit = MetricUnit.Seconds if name.endswith("_seconds") else MetricUnit.Count
+        for number in numbers:
+            line.add_metric(name, unit, round(number, 6))
+    return dict(line.serialize_metric_set())
+
+
+def _fit(one: Document, other: Document) -> bool:
+    """Tell whether no member would have two values."""
+    both = one.keys() & other.keys() - {"_aws"}
+    return all(one[name] == other[name] and name not in _names(other) for name in both)
+
+
+def _names(document: Document) -> set[str]:
+    return {
+        metric["Name"]
+        for declared in document["_aws"]["CloudWatchMetrics"]
+        for metric in declared["Metrics"]
+    }
 
 
 def _flush() -> None:

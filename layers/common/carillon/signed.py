@@ -37,7 +37,7 @@ from botocore.exceptions import (
 )
 from urllib3 import exceptions as wire
 
-from carillon.settings import endpoint, region
+from carillon.settings import endpoint, region, trace_header
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -127,6 +127,9 @@ class Client:
         base = _base(self.service)
         told = headers | {"host": base.partition("://")[2]}
         signed = sign(path, told, body, self.service.signing_name)
+        if trace := trace_header():
+            # Not signed: proxies change it. By it traces go on, and Lambda sees its own loops.
+            signed["x-amzn-trace-id"] = trace
         status, answered, content = self.exchange(base, path, signed, body)
         if status >= _REFUSED:
             raise _refusal(operation, status, answered, content)
