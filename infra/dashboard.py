@@ -14,19 +14,25 @@ CHANNELS = ("email", "sms", "push", "inapp")
 OURS = ("service", "carillon")
 ACCEPTING = ("method", "POST", "route", "/api/v1/notifications", "status", "2xx", *OURS)
 GRID = 24
-# USD in us-east-1, on arm64, November 2026, without the free tier: what the curves are made of.
-# https://aws.amazon.com/lambda/pricing, /dynamodb/pricing/on-demand, /sqs/pricing, /sns/pricing,
-# /api-gateway/pricing
-PRICES = {
-    "gigabyte_second": 0.0000133334,
-    "invocation": 0.0000002,
-    "write_unit": 0.000000625,
-    "read_unit": 0.000000125,
-    "queue_request": 0.0000004,
-    "publish": 0.0000005,
-    "api_request": 0.0000035,
-}
 ROOT = Path(__file__).parent.parent
+_LISTED = json.loads((ROOT / "layers/common/carillon/aws_prices.json").read_text())
+
+
+def _price(name: str) -> float:
+    line = _LISTED["regions"][_LISTED["region"]][name]
+    return float(line["price"]) / float(line["per"])
+
+
+# On arm64, without the free tier: what the curves are made of.
+PRICES = {
+    "gigabyte_second": _price("lambda-gb-second-arm64"),
+    "invocation": _price("lambda-request"),
+    "write_unit": _price("dynamodb-write-unit"),
+    "read_unit": _price("dynamodb-read-unit"),
+    "queue_request": _price("sqs-request"),
+    "publish": _price("sns-publish"),
+    "api_request": _price("apigateway-rest-request"),
+}
 
 
 class _Template(yaml.SafeLoader):
