@@ -141,7 +141,7 @@ def record(options: argparse.Namespace, steps: Steps) -> Recorded:
         steps.step(f"record the calls of {options.recorded} notifications"),
     ):
         token = load.register(stack)
-        load.run_pass(stack, token, "warm", WARM_UP, options.concurrency)
+        load.run_pass(stack, token, "warm", WARM_UP // 2, options.concurrency)
         load.await_empty_queues(stack)
         tables = floor.tables(stack.cloud)
         ledger.calls.clear()
