@@ -170,6 +170,11 @@ bench-cold: environments runtime ## start every function ten times, beside bare 
 bill: environments ## count what notifications take of AWS and what that costs (BILL_COUNT=200, WRITE=1 for what deliveries tell)
 	@PYTHONPATH=localstack:client:benchmarks:layers/common $(DEV)/python -m bench.bill --count $(or $(BILL_COUNT),200) $(if $(WRITE),--write)
 
+.PHONY: capacity
+capacity: bench-environment ## simulate a broadcast to a million: what saturates first, what to raise
+	@PYTHONPATH=benchmarks $(BENCH)/python -m capacity --output docs/proof/capacity.json
+	@$(MAKE) -s --no-print-directory docs
+
 .PHONY: crash
 crash: environments ## kill workers in the middle of their work and count what arrived (COUNT=3000)
 	@PYTHONPATH=localstack:client:benchmarks $(DEV)/python -m bench.crash --count $(or $(COUNT),3000) --output docs/proof/crash.json

@@ -3,7 +3,8 @@
 functions/api/docs/openapi.json comes from the routes and their models (description.py),
 docs/features.md from features.yaml and the tests (feature_table.py), the table in docs/http.md from
 where problems are raised (codes.py), the figures in docs/guarantees.md from the runs that prove
-them (proof.py), docs/performance.md from what was measured (performance.py), the dashboard from its
+them (proof.py), docs/performance.md from what was measured (performance.py),
+docs/capacity.md from what was simulated (capacity.py), the dashboard from its
 widgets (infra/dashboard.py).
 """
 
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import capacity
 import codes
 import feature_table
 import performance
@@ -34,6 +36,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/http.md": codes.page,
     "docs/guarantees.md": proof.page,
     "docs/performance.md": performance.page,
+    "docs/capacity.md": capacity.page,
+    "docs/capacity.svg": capacity.plot,
     "infra/dashboard.yaml": dashboard.template,
 }
 
