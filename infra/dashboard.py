@@ -53,6 +53,9 @@ def memory() -> dict[int, list[str]]:
     return dict(sorted(found.items()))
 
 
+STREAMED = ("ListingFunction", "CountingFunction")
+
+
 def parameters() -> list[str]:
     """Return the names of the template's parameters."""
     of_channels = [
@@ -61,7 +64,7 @@ def parameters() -> list[str]:
         for what in ("Queue", "UrgentQueue", "DeadLetters")
     ]
     _, *larger = memory().values()
-    others = ["StackName", "ApiName", "Stage", "TopicName", "CountingFunction"]
+    others = ["StackName", "ApiName", "Stage", "TopicName", *STREAMED]
     return [*others, *sorted(name for names in larger for name in names), *of_channels]
 
 
@@ -379,7 +382,7 @@ def machinery() -> list[Json]:
     throttles = [
         of_stack("AWS/DynamoDB", name) for name in ("ReadThrottleEvents", "WriteThrottleEvents")
     ]
-    behind = ["AWS/Lambda", "IteratorAge", "FunctionName", "${CountingFunction}"]
+    behind = [["AWS/Lambda", "IteratorAge", "FunctionName", f"${{{each}}}"] for each in STREAMED]
     return [
         widget(
             "Functions: errors (the authorizer's are refusals too)",
@@ -392,7 +395,7 @@ def machinery() -> list[Json]:
             stat="Maximum",
         ),
         widget("Tables: throttles", throttles),
-        widget("Analytics behind, milliseconds", [behind], stat="Maximum"),
+        widget("Lists and analytics behind, milliseconds", behind, stat="Maximum"),
     ]
 
 

@@ -42,6 +42,7 @@ EXPECTED: dict[str, Any] = {
     "sms-batch": DONE,
     "push-batch": DONE,
     "inapp-batch": DONE,
+    "listing-accepted": None,
     "counting-accepted": None,
     "counting-ended": None,
     "analytics-deliveries": 200,

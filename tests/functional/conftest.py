@@ -23,10 +23,11 @@ from botocore.exceptions import ClientError
 from cloudformation import resources
 from moto import mock_aws
 from moto.core.models import botocore_stubber
+from moto.dynamodb.models import dynamodb_backends
 from partiql import inserted
 from providers import Provider, Send
 
-from carillon import delivery, relay, signed
+from carillon import delivery, pages, relay, signed
 from carillon.identity import APPLICATION
 from carillon.models import Channel, now
 from carillon.settings import settings
@@ -42,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 Json = dict[str, Any]
+ACCOUNT = "123456789012"
 ADMIN_TOKEN = "nk_admin_" + "a" * 43  # as in events/clients-register.json
 
 
@@ -71,6 +73,21 @@ class Cloud:
     dead_letters: dict[str, str]
     tables: dict[str, list[str]]
     admin_token: str = ADMIN_TOKEN
+    standstill: bool = False  # of the stream of notifications
+
+    def listed(self) -> None:
+        """Let what the stream tells come into the clients' pages, as within moments on AWS."""
+        if not self.standstill and (records := self._streamed()):
+            with guard.GUARD.during("ListingFunction"):
+                pages.keep(records)
+
+    @staticmethod
+    def _streamed() -> list[Json]:
+        """Take what the stream tells since it was asked last."""
+        shard = dynamodb_backends[ACCOUNT]["us-east-1"].tables["NotificationsTable"].stream_shard
+        records = [each.to_json() for each in shard.items]
+        shard.items.clear()
+        return records
 
     def published(self, channel: str, *, urgent: bool | None = None) -> list[Json]:
         """Take what the queues of ``channel`` hold, or one of its lanes."""
@@ -103,10 +120,12 @@ class Cloud:
 
     def empty(self) -> None:
         """Delete every item and every message."""
+        self.standstill = False
         for table, keys in self.tables.items():
             for item in self.items(table):
                 key = {name: item[name] for name in keys}
                 self.dynamodb.delete_item(TableName=table, Key=key)
+        self._streamed()
         for found in self.s3.list_objects_v2(Bucket=self.exports).get("Contents", []):
             self.s3.delete_object(Bucket=self.exports, Key=found["Key"])
         lanes = (*self.queues.values(), *self.urgent.values())
@@ -191,6 +210,8 @@ def _make() -> Cloud:
     for name, properties in tables.items():
         keys = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
         told = {key: properties[key] for key in keys if key in properties}
+        if stream := properties.get("StreamSpecification"):
+            told["StreamSpecification"] = {"StreamEnabled": True} | stream
         dynamodb.create_table(TableName=name, **told)
     topic = sns.create_topic(Name="notifications")["TopicArn"]
     queues, urgent, dead_letters = {}, {}, {}
@@ -282,8 +303,12 @@ _SAME: Any = object()
 
 
 @pytest.fixture
-def call() -> Call:
-    """Return a caller of API handlers with a sample event, changed where told."""
+def call(request: pytest.FixtureRequest) -> Call:
+    """Return a caller of API handlers with a sample event, changed where told.
+
+    What it accepted is in the lists then, unless the stream stands still.
+    """
+    cloud = request.getfixturevalue("cloud") if "cloud" in request.fixturenames else None
 
     def send(
         module: ModuleType,
@@ -313,6 +338,8 @@ def call() -> Call:
         if caller is not None:
             event["requestContext"]["authorizer"] = dict(caller)
         answer = module.lambda_handler(event, Context())
+        if cloud:
+            cloud.listed()
         found = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
         is_json = "json" in found.get("Content-Type", "json")
         body = json.loads(answer.get("body") or "{}") if is_json else {}

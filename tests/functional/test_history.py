@@ -186,6 +186,32 @@ def test_nobody_sees_another_client_s_notifications_a_s05(post, search) -> None:
     assert search(caller=OTHER_CLIENT) == [theirs]
 
 
+def test_what_is_gone_is_not_listed_and_hides_nothing(post, search, ask, cloud) -> None:
+    sent = [post() for _ in range(6)]
+    for gone in (sent[1], sent[4], sent[5]):
+        cloud.dynamodb.delete_item(TableName="NotificationsTable", Key={"place": {"S": gone[4:30]}})
+    assert search({"limit": "1"}) == search() == [sent[3], sent[2], sent[0]]
+
+
+def test_a_key_that_lapsed_lists_what_it_stands_for_now(post, search, clock) -> None:
+    key = {"Idempotency-Key": "order-1"}
+    post(headers=key)
+    clock.shift(timedelta(days=8))
+    later = post({"message": "Again"}, headers=key)
+    assert search() == [later]
+
+
+def test_a_list_is_behind_while_the_stream_stands_still(post, search, cloud) -> None:
+    first = post()
+    cloud.standstill = True
+    second = post()
+    assert search() == [first]
+    assert search({"user_id": "ada"}) == [second, first]
+    cloud.standstill = False
+    cloud.listed()
+    assert search() == [second, first]
+
+
 def test_a_cursor_leads_into_nobody_else_s_list_a_s05(post, ask) -> None:
     for _ in range(3):
         post()

@@ -91,6 +91,38 @@ def test_f11_what_is_well_is_looked_at_once_at_each_age_and_left_alone(
     assert not prepared.published("email")
 
 
+def test_f11_what_came_late_to_the_lists_is_looked_at_though_its_age_has_passed_a_d04(
+    post, lost, clock, run, prepared, deliver
+) -> None:
+    prepared.standstill = True
+    assert post().status == 503
+    lost()
+    for minutes in (3, 20):
+        clock.shift(timedelta(minutes=minutes))
+        assert run() == {"looked_at": 0, "mended": 0}
+    prepared.standstill = False
+    prepared.listed()
+    assert run() == {"looked_at": 1, "mended": 1}
+    assert len(deliver("email").calls) == 1
+    assert run() == {"looked_at": 0, "mended": 0}
+
+
+def test_f11_what_came_late_waits_for_a_run_that_can_mend_it(
+    post, lost, clock, run, prepared, context
+) -> None:
+    prepared.standstill = True
+    post()
+    lost()
+    clock.shift(130)
+    run()
+    prepared.standstill = False
+    prepared.listed()
+    context.remaining_ms = 1000
+    assert run()["mended"] == 0
+    context.remaining_ms = 60_000
+    assert run()["mended"] == 1
+
+
 def test_f11_only_the_channel_that_nobody_touched_is_published(
     post, clock, run, prepared, deliver
 ) -> None:

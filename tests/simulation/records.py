@@ -39,6 +39,7 @@ INVARIANTS = (
     "dead-letters-have-a-reason",
     "callers-are-served",
     "accepted-is-recorded",
+    "accepted-is-listed",
     "one-key-one-notification",
     "states-advance",
     "claims-are-owned",

@@ -1,6 +1,7 @@
 """The end of a run: whether every promise was kept, and whether the API tells it as it was."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulation.oracle import Oracle
@@ -82,6 +83,15 @@ class Verdict:
         letters = [each for each in self._letters(store) if not each.get("notification_id")]
         found = [each for each in letters if each.get("reason")]
         self.oracle.must(found, "poison-is-parked", text, f"{len(letters)} letters")
+
+    def listed(self, of_client: Callable[[str], list[str]]) -> None:
+        """Judge whether each client's list has all that was accepted, once."""
+        for client_id in dict.fromkeys(each.client_id for each in self.oracle.recorded.values()):
+            listed = Counter(of_client(client_id))
+            for notification_id, recorded in self.oracle.recorded.items():
+                if recorded.client_id == client_id:
+                    times = listed[notification_id]
+                    self.oracle.must(times == 1, "accepted-is-listed", recorded.mark, f"{times}")
 
     def told(self, notification_id: str, answer: JSON) -> None:
         """Judge what the API tells of a notification."""

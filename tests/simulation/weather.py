@@ -33,6 +33,7 @@ SPELLS = {
     "provider-down": (60, 2400),
     "provider-config": (60, 1800),
     "secrets": (30, 300),
+    "stream": (60, 2400),
 }
 """What may be away for a while, and for how many seconds."""
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
+from carillon import pages
+from carillon.history import sender
 from simulation.callers import (
     APPLICATIONS,
     CATEGORIES,
@@ -29,8 +31,9 @@ from simulation.queues import Queue
 from simulation.records import Violation
 from simulation.scheduler import Killed, Scheduler
 from simulation.senders import PROVIDERS as SENDERS
-from simulation.store import Store, Table
+from simulation.store import Item, Store, Table
 from simulation.story import Story
+from simulation.streams import Streams
 from simulation.verdict import Verdict
 from simulation.weather import Weather
 from simulation.wire import Wire
@@ -85,6 +88,7 @@ class World:
         self.running: dict[str, int] = dict.fromkeys(self.functions, 0)
         self.outside = Process(self.functions["NotificationsFunction"], 0)
         self.mappings = Mappings(self)
+        self.streams = Streams(self)
         self._listen()
 
     def _listen(self) -> None:
@@ -93,7 +97,11 @@ class World:
         store.clock = lambda: self.scheduler.now
         store.chance, store.stale = weather.chance.random, weather.stale
         store.delay = lambda: round(weather.chance.uniform(0, 2e6))
-        store.heard = lambda table, old, new: self.oracle.wrote(table, old, new, self.cloud.actor)
+        store.heard = self._heard
+
+    def _heard(self, table: str, old: Item | None, new: Item | None) -> None:
+        self.oracle.wrote(table, old, new, self.cloud.actor)
+        self.streams.heard(table, old, new)
 
     # ------------------------------------------------------------------ running
 
@@ -115,6 +123,7 @@ class World:
             self.oracle.must(False, "callers-are-served", mark, "asked in vain")
         for poison in self.poison:
             verdict.parked(poison, self.store)
+        verdict.listed(self._listed)
         for notification_id in self.oracle.recorded:
             verdict.told(notification_id, self._read(notification_id))
         counts = self.oracle.counts
@@ -155,7 +164,7 @@ class World:
             return False
         if any(self.running.values()):
             return False
-        if not self.mappings.are_empty():
+        if not (self.mappings.are_empty() and self.streams.are_empty()):
             return False
         return not any(self.oracle.open_targets(each) for each in self.oracle.recorded.values())
 
@@ -171,6 +180,12 @@ class World:
         self.callers.do(0, "operator", order)
         self.scheduler.run(self._is_quiet, 30, LONGEST)
         return True
+
+    def _listed(self, client_id: str) -> list[str]:
+        """Return what a client's pages have."""
+        self.outside = Process(self.functions["NotificationsFunction"], 0)
+        of_client = sender(caller(client_id)["tenant"], client_id)
+        return [each.notification_id for each in pages.newest_first(of_client)]
 
     def _read(self, notification_id: str) -> JSON:
         """Return what the API tells of a notification."""

@@ -21,7 +21,7 @@ CONTROLS = "ControlsTable"
 # A delivery comes before its notification: one without any would be sent anew.
 TABLES = (
     *("ClientsTable", "TemplatesTable", "UsersTable", "AccountsTable"),
-    *("DeliveriesTable", "NotificationsTable", "InboxTable"),
+    *("DeliveriesTable", "NotificationsTable", "HistoryTable", "InboxTable"),
     *("DeadLettersTable", "AuditTable", "CountersTable", CONTROLS),
 )
 """What is kept, in the order in which it is brought back."""
@@ -31,6 +31,8 @@ OPEN = frozenset({"queued", "sending", "retrying"})
 STREAMED = ("DeliveriesTable", "NotificationsTable")
 RESTORED = "restored"
 """Marks what was copied back: it was counted when it was new (carillon/aggregates.py)."""
+LATE = "late"
+"""What a sweep of then was to look at (carillon/pages.py)."""
 LOOK_SECONDS = 5
 LOOKS = 4 * 3600 // LOOK_SECONDS
 
@@ -199,9 +201,11 @@ class Copy:
             yield from page["Items"]
 
     def _is_over(self, item: Item, name: str) -> bool:
-        """Tell whether an item has ended since: its time, a session, a revoked token."""
+        """Tell whether an item has ended since: its time, a session, a revoked token, a late page."""
         if "expires_at" in item and float(item["expires_at"]["N"]) < time.time():
             return True
+        if self.table == "HistoryTable":
+            return bool(item["sender"]["S"] == LATE)
         if self.table == "AccountsTable":
             return bool(item["key"]["S"].startswith("session#"))
         if self.table == "ClientsTable" and item["key"]["S"].startswith("key#"):

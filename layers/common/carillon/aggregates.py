@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from pynamodb.exceptions import TransactWriteError
 
@@ -22,8 +22,7 @@ from carillon.log import logger
 from carillon.messages import channel_of
 from carillon.models import OPEN_STATES, TEST, Channel, State, now
 from carillon.spending import aws_share
-from carillon.storage import Item
-from carillon.tables import CONTROLS, Control, Delivery, Notification
+from carillon.tables import CONTROLS, Control, Delivery, Notification, of_image
 
 OPEN = "open"
 ARRIVED = frozenset({State.SENT.value, State.DELIVERED.value})
@@ -43,7 +42,6 @@ PAUSES = (0.05, 0.1, 0.2, 0.4)
 Image = Mapping[str, Any]
 Series = tuple[str, str]
 Changes = dict[Series, Counter[str]]
-AnItem = TypeVar("AnItem", bound=Item)
 
 
 def count(records: Sequence[Mapping[str, Any]]) -> None:
@@ -130,12 +128,12 @@ def _moves(record: Mapping[str, Any], spread: int) -> Iterator[tuple[Series, str
     if old is None and RESTORED in new:
         return  # It was counted when it was new.
     if "target" in change["Keys"]:
-        delivery = _item(Delivery, new)
+        delivery = of_image(Delivery, new)
         yield from _of_delivery(old, delivery)
         yield from _of_everybody(old, delivery, spread)
     elif old is None or old["notification_id"] != new["notification_id"]:
         # Else it was only changed, its personal data erased, say.
-        accepted = _item(Notification, new)
+        accepted = of_image(Notification, new)
         yield from _of_notification(accepted)
         for place in Period.places(_moment(accepted), spread):
             yield place, "accepted", 1
@@ -231,10 +229,3 @@ def _bucket(delivery: Delivery) -> str:
 def bucket_names() -> list[str]:
     """Return the buckets' fields in a count, by bound; the last has none."""
     return [*(f"le_{bound}" for bound in BUCKETS), "more"]
-
-
-def _item(kind: type[AnItem], image: Image) -> AnItem:
-    """Return a stream's image as the item that it is of."""
-    item = kind()
-    item.from_dynamodb_dict({name: dict(value) for name, value in image.items()})
-    return item

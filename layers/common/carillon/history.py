@@ -1,28 +1,37 @@
 """What was sent: by a client, to a user or to an address; newest first, at a flat cost.
 
-Lists come from two indexes of the notifications, each ordered by time, so that a page costs the
-same among a thousand and among a million. Filters that no index serves look at no more than
-EVALUATED entries a request: a page may then be short, or empty, and still lead on. An index
-follows its table within moments, not at once.
+What a client sent comes from its pages (carillon/pages.py), what somebody was sent from an index
+of the notifications; both are ordered by time, so that a page of a list costs the same among a
+thousand and among a million. Filters that neither serves look at no more than EVALUATED entries a
+request: a page may then be short, or empty, and still lead on. Index and pages follow the table
+within moments, not at once.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-from carillon import cursors
+from carillon import cursors, pages
 from carillon.messages import NotificationRequest, channel_of
 from carillon.models import Channel, timestamp
 from carillon.status import Listed, ListedDelivery, Standing, standings, summary
-from carillon.tables import ByRecipient, BySender, Delivery, Notification, tenant_key
+from carillon.tables import LISTED, Delivery, Notification, tenant_key
 
 EVALUATED = 500
 """Entries that one request looks at, at most."""
 _CHUNK = 100
+Found = TypeVar("Found", Notification, pages.Entry)
 _POSITION = r"[0-9TZ:.-]{24}#[a-z2-7]{26}"
+
+
+class _Position(NamedTuple):
+    """What a cursor holds: alone it cannot lead into somebody else's list."""
+
+    accepted: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,12 @@ class Query:
     since: datetime | None = None
     until: datetime | None = None
 
+    @property
+    def span(self) -> tuple[str | None, str | None]:
+        """Return the timestamps of ``since`` and ``until``."""
+        since = timestamp(self.since) if self.since else None
+        return since, timestamp(self.until) if self.until else None
+
     def narrow(self) -> bool:
         """Tell whether entries must be looked at one by one."""
         return any((self.template_code, self.category, self.channel, self.status, self.sender))
@@ -88,7 +103,7 @@ class Query:
 
 
 def sender(tenant: str, client_id: str) -> str:
-    """Return the index key of what a client sent."""
+    """Return what the pages of a client are kept under."""
     return tenant_key(tenant, client_id)
 
 
@@ -120,14 +135,14 @@ def of_client(tenant: str, client_id: str, query: Query, limit: int, cursor: str
             else recipient_address(tenant, str(query.to))
         )
         own = replace(query, sender=ours)
-        return _page(Notification.by_recipient, key, own, limit, cursor)
-    return _page(Notification.by_sender, ours, query, limit, cursor)
+        return _to(key, own, limit, cursor)
+    return _by(ours, query, limit, cursor)
 
 
 def of_user(tenant: str, user_id: str, query: Query, limit: int, cursor: str | None) -> Page:
     """Return a page of what anybody of the tenant sent to a user; raises Problem (400)."""
     key = recipient_user(tenant, user_id)
-    return _page(Notification.by_recipient, key, query, limit, cursor)
+    return _to(key, query, limit, cursor)
 
 
 def listed(entry: Entry) -> Listed:
@@ -153,33 +168,70 @@ def all_of_user(tenant: str, user_id: str) -> Iterator[Notification]:
     return Notification.by_recipient.query(recipient_user(tenant, user_id))
 
 
+def _to(key: str, query: Query, limit: int, cursor: str | None) -> Page:
+    """Return a page of what somebody was sent."""
+    start = None
+    if cursor:
+        accepted, place = _position(cursor)
+        start = {"recipient": {"S": key}, "accepted": {"S": accepted}, "place": {"S": place}}
+    since, until = query.span
+    if since and until and since > until:
+        return Page([], None)  # DynamoDB refuses such a span
+    found = Notification.by_recipient.query(
+        key,
+        range_key_condition=_period(since, until),
+        scan_index_forward=False,
+        limit=EVALUATED if query.narrow() else limit + 1,
+        page_size=_chunk(query, limit),
+        last_evaluated_key=start,
+    )
+    return _page(found, list, query, limit)
+
+
+def _by(sender: str, query: Query, limit: int, cursor: str | None) -> Page:
+    """Return a page of what a client sent."""
+    since, until = query.span
+    if not cursor:
+        return _page(pages.newest_first(sender, until, since), _records, query, limit)
+    position = _position(cursor)
+    upto = min(position.accepted, until or position.accepted)
+    found = (
+        each
+        for each in pages.newest_first(sender, upto, since)
+        if (each.accepted, each.place) < position
+    )
+    return _page(found, _records, query, limit)
+
+
+def _records(found: Sequence[pages.Entry]) -> list[Notification]:
+    """Return what a list shows of the notifications that are still there, in their order."""
+    places = list(dict.fromkeys(each.place for each in found))
+    read = Notification.batch_get(places, attributes_to_get=list(LISTED)) if places else ()
+    there = {record.notification_id: record for record in read}
+    return [there[each.notification_id] for each in found if each.notification_id in there]
+
+
 def _page(
-    index: BySender | ByRecipient,
-    key: str,
+    found: Iterator[Found],
+    load: Callable[[Sequence[Found]], list[Notification]],
     query: Query,
     limit: int,
-    cursor: str | None,
 ) -> Page:
-    most, chunk = (EVALUATED, _CHUNK) if query.narrow() else (limit + 1, limit + 1)
-    found = index.query(
-        key,
-        range_key_condition=_period(query),
-        scan_index_forward=False,
-        limit=most,
-        page_size=chunk,
-        last_evaluated_key=_start(index, key, cursor) if cursor else None,
-    )
     kept: list[Entry] = []
-    seen = 0
-    last: Notification | None = None
-    while len(kept) <= limit and (read := list(islice(found, chunk))):
+    seen, chunk = 0, _chunk(query, limit)
+    last: Found | None = None
+    while len(kept) <= limit and (read := list(islice(found, min(chunk, EVALUATED - seen)))):
         seen, last = seen + len(read), read[-1]
-        fitting = [each for each in read if query.keeps(each)]
+        fitting = [each for each in load(read) if query.keeps(each)]
         kept += [each for each in entries(fitting) if query.status in (None, each.status)]
     if len(kept) > limit:
         kept = kept[:limit]
         return Page(kept, _cursor(kept[-1].record))
     return Page(kept, _cursor(last) if last and seen == EVALUATED else None)
+
+
+def _chunk(query: Query, limit: int) -> int:
+    return _CHUNK if query.narrow() else limit + 1
 
 
 def entries(records: Sequence[Notification]) -> list[Entry]:
@@ -191,26 +243,19 @@ def entries(records: Sequence[Notification]) -> list[Entry]:
     return [Entry(each, standings(each, made.get(each.notification_id, {}))) for each in records]
 
 
-def _period(query: Query) -> Any:
+def _period(since: str | None, until: str | None) -> Any:
     accepted = Notification.accepted
-    until = timestamp(query.until) if query.until else None
-    if query.since and until:
-        return accepted.between(timestamp(query.since), until)
-    if query.since:
-        return accepted >= timestamp(query.since)
+    if since and until:
+        return accepted.between(since, until)
+    if since:
+        return accepted >= since
     return accepted <= until if until else None
 
 
-def _cursor(record: Notification) -> str:
-    return cursors.make(f"{record.accepted}#{record.place}")
+def _cursor(at: Notification | pages.Entry) -> str:
+    return cursors.make(f"{at.accepted}#{at.place}")
 
 
-def _start(index: BySender | ByRecipient, key: str, cursor: str) -> dict[str, dict[str, str]]:
-    # The cursor holds only a position: it cannot lead into somebody else's list.
+def _position(cursor: str) -> _Position:
     accepted, _, place = cursors.read(cursor, _POSITION).partition("#")
-    hash_key = "sender" if isinstance(index, BySender) else "recipient"
-    return {
-        hash_key: {"S": key},
-        "accepted": {"S": accepted},
-        "place": {"S": place},
-    }
+    return _Position(accepted, place)

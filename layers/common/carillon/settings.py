@@ -25,6 +25,7 @@ class Settings:
     templates_table: str = ""
     users_table: str = ""
     notifications_table: str = ""
+    history_table: str = ""
     deliveries_table: str = ""
     inbox_table: str = ""
     counters_table: str = ""

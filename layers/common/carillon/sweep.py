@@ -1,7 +1,8 @@
 """The outbox sweep: finds what was accepted and does not get on, and mends it.
 
 A notification is looked at when it is two minutes old, and again at each later age of AGES, by the
-index of what each client sent: acceptance writes nothing for it. What no worker has touched was
+pages of what each client sent: acceptance writes nothing for it. What came to its page late, and
+may have been passed by, is looked at once it is there. What no worker has touched was
 never published, or its message is lost; so is the message of what should long have been tried
 again. It is published anew, and a claim makes that harmless. What is open at the last age, when
 the queues have forgotten it too, becomes a dead letter.
@@ -17,14 +18,14 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
 
-from carillon import legs, metrics, queues
+from carillon import legs, metrics, pages, queues
 from carillon.aws import sqs
 from carillon.history import sender
 from carillon.log import logger
 from carillon.messages import Message, channel_of
 from carillon.models import Channel, State, now, timestamp
 from carillon.publishing import PublishError
-from carillon.status import deliveries_of, message_of
+from carillon.status import deliveries_of, message_of, recorded
 from carillon.tables import Client, Control, Delivery, Notification
 
 AGES = (
@@ -71,8 +72,9 @@ class Sweep:
     seen: set[str] = field(default_factory=set)  # after a standstill one is of several ages
 
     def run(self) -> None:
-        """Look at what has come of each age since the last run, oldest first."""
+        """Look at what came late, and at what has come of each age since the last run."""
         try:
+            self._look_at_late()
             for age in reversed(AGES):
                 for begin, end in _slices(age):
                     self._look(begin, end, last=age == AGES[-1])
@@ -86,20 +88,27 @@ class Sweep:
     def _look(self, begin: datetime, end: datetime, *, last: bool) -> None:
         for client in Client.scan(Client.key.startswith("client#")):
             whose = sender(client.tenant, client.key.partition("#")[2])
-            period = Notification.accepted.between(timestamp(begin), timestamp(end))
-            found = Notification.by_sender.query(whose, period)
-            while page := list(islice(found, _PAGE)):
-                self.looked_at += len(page)
-                for record in _ailing(page):
-                    if record.place not in self.seen:
-                        self._mend(record.place, last=last)
-                        self.seen.add(record.place)
+            span = timestamp(end), timestamp(begin)
+            self._look_through(pages.newest_first(whose, *span, consistent=True), last=last)
 
-    def _mend(self, place: str, *, last: bool) -> None:
+    def _look_at_late(self) -> None:
+        for page in pages.late():
+            self._look_through(pages.unpack(page), last=False)
+            page.delete()
+
+    def _look_through(self, found: Iterator[pages.Entry], *, last: bool) -> None:
+        while page := list(islice(found, _PAGE)):
+            self.looked_at += len(page)
+            for entry in _ailing(page):
+                if entry.place not in self.seen:
+                    self._mend(entry, last=last)
+                    self.seen.add(entry.place)
+
+    def _mend(self, entry: pages.Entry, *, last: bool) -> None:
         if self.mended >= MOST or self.remaining() < TIME_TO_STOP:
             raise _SpentError
-        record = Notification.get(place, consistent_read=True)
-        if record.erased:
+        record = recorded(entry.notification_id)
+        if record is None or record.erased:
             return
         message = message_of(record)
         logger().set_correlation_id(message.correlation_id)
@@ -123,17 +132,17 @@ class Sweep:
         return self.backlog[channel]
 
 
-def _ailing(page: Sequence[Notification]) -> Iterator[Notification]:
+def _ailing(page: Sequence[pages.Entry]) -> Iterator[pages.Entry]:
     """Yield those that have a delivery nobody has touched, or one that is stuck."""
     wanted = [(each.notification_id, target) for each in page for target in each.targets]
     made = {
         Keys(each.notification_id, each.target): each
         for each in (Delivery.batch_get(wanted) if wanted else ())
     }
-    for record in page:
-        each = (made.get(Keys(record.notification_id, target)) for target in record.targets)
+    for entry in page:
+        each = (made.get(Keys(entry.notification_id, target)) for target in entry.targets)
         if any(delivery is None or _is_stuck(delivery) for delivery in each):
-            yield record
+            yield entry
 
 
 def _stuck(message: Message, made: Mapping[str, Delivery]) -> set[Channel]:

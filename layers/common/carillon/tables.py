@@ -5,9 +5,10 @@ Keys that belong to a tenant begin with it, so one tenant cannot name another's 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from typing import Any, TypeVar
 
 from pynamodb.attributes import (
     BinaryAttribute,
@@ -24,6 +25,8 @@ from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyPr
 
 from carillon.settings import settings
 from carillon.storage import Item, TableName, create, is_conflict
+
+AnItem = TypeVar("AnItem", bound=Item)
 
 
 class ApiKey(Item):
@@ -168,19 +171,11 @@ class Job(UserItem, discriminator="job"):
     version = VersionAttribute()
 
 
-# What a list shows of a notification, copied into its indexes.
-_LISTED = ["notification_id", "category", "template_code", "targets", "withheld", "fallback"]
-
-
-class BySender(GlobalSecondaryIndex["Notification"]):  # type: ignore[no-untyped-call]
-    """A client's notifications by time."""
-
-    class Meta:
-        index_name = "by_sender"
-        projection = IncludeProjection([*_LISTED, "recipient"])
-
-    sender = UnicodeAttribute(hash_key=True)
-    accepted = UnicodeAttribute(range_key=True)
+LISTED = (
+    *("notification_id", "category", "template_code", "targets", "withheld", "fallback"),
+    *("sender", "recipient", "accepted", "place"),
+)
+"""What a list shows of a notification, and its keys."""
 
 
 class ByRecipient(GlobalSecondaryIndex["Notification"]):  # type: ignore[no-untyped-call]
@@ -188,7 +183,7 @@ class ByRecipient(GlobalSecondaryIndex["Notification"]):  # type: ignore[no-unty
 
     class Meta:
         index_name = "by_recipient"
-        projection = IncludeProjection([*_LISTED, "sender"])
+        projection = IncludeProjection([*LISTED[:6], "sender"])
 
     recipient = UnicodeAttribute(hash_key=True)
     accepted = UnicodeAttribute(range_key=True)
@@ -201,7 +196,6 @@ class Notification(Item):
         table_name = TableName("notifications_table")
 
     place = UnicodeAttribute(hash_key=True)  # of (tenant, client, idempotency key)
-    by_sender = BySender()
     by_recipient = ByRecipient()
     sender = UnicodeAttribute()  # "<tenant>#<client id>"
     recipient = UnicodeAttribute()  # "<tenant>#user#<user id>" or "<tenant>#to#<hash>"
@@ -380,6 +374,13 @@ class Control(Item):
 
 CONTROLS = "controls"
 """The kind of what workers read."""
+
+
+def of_image(kind: type[AnItem], image: Mapping[str, Any]) -> AnItem:
+    """Return a stream's image as the item that it is of."""
+    item = kind()
+    item.from_dynamodb_dict({name: dict(value) for name, value in image.items()})
+    return item
 
 
 def tenant_key(tenant: str, name: str) -> str:
