@@ -21,17 +21,18 @@ from multidict import CIMultiDict
 HOST = "127.0.0.1"
 WRITE_UNIT_BYTES = 1024
 READ_UNIT_BYTES = 4096
-# What one notification to one channel may cost (docs/adr/0009-lists-by-two-indexes.md).
+# What one notification to one channel may cost (docs/adr/0022-pages-from-the-stream.md).
 PUBLISH_BUDGET = 1
-UNIT_BUDGET = 5
+UNIT_BUDGET = 4
 WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
 READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
 AUTHORIZER, INTAKE, WORKER, OTHER = "authorizer", "intake", "worker", "other"
-ANALYTICS = "analytics"
+ANALYTICS, LISTS = "analytics", "lists"
 ROLES = {
     "Authorizer": AUTHORIZER,
     "Notifications": INTAKE,
     "Counting": ANALYTICS,
+    "Listing": LISTS,
     **dict.fromkeys(("Email", "Sms", "Push", "Inapp"), WORKER),
 }
 BODY_BYTES = 10 * 1024 * 1024

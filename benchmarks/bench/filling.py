@@ -2,6 +2,7 @@
 
 import secrets
 import string
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,10 @@ from offline.problems import OfflineError
 from offline.stack import Stack
 
 TABLES = ("NotificationsTable", "DeliveriesTable")
+PATIENCE_SECONDS = 900.0
+_POLL_SECONDS = 1.0
+_ENTRY = 24
+"""Bytes of one notification in a list."""
 _BATCH = 25
 _AT_ONCE = 2
 _LETTERS = string.ascii_lowercase + "234567"
@@ -24,14 +29,14 @@ Json = dict[str, Any]
 
 @contextmanager
 def uncounted(stack: Stack) -> Iterator[None]:
-    """Leave what is filled in out of the daily numbers: it was never accepted.
+    """Leave what is filled in out of the daily numbers: it was never accepted. Lists have it.
 
     What the block put in is not counted later either: a stream that is read again is read from now
     on.
     """
     with cloud.client("lambda", stack.cloud) as functions:
         mappings = functions.list_event_source_mappings()["EventSourceMappings"]
-        streams = [each["UUID"] for each in mappings if "/stream/" in each["EventSourceArn"]]
+        streams = [each["UUID"] for each in mappings if _counts(each)]
         for stream in streams:
             functions.update_event_source_mapping(UUID=stream, Enabled=False)
         yield
@@ -40,12 +45,36 @@ def uncounted(stack: Stack) -> Iterator[None]:
 
 
 def fill(dynamodb: Any, count: int, wanted: Sequence[str] = TABLES) -> None:
-    """Put ``count`` more notifications into these tables, all older than those there."""
+    """Put ``count`` more notifications into these tables, all older than those there.
+
+    Ends when their client's list has them.
+    """
     tables = dict(_patterns(dynamodb, wanted))
     older = _older(tables, count)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         while chunks := [chunk for _ in range(100) if (chunk := list(islice(older, _BATCH)))]:
             list(pool.map(partial(_put, dynamodb), chunks))
+    _await_listed(dynamodb, stored(dynamodb))
+
+
+def _counts(mapping: Json) -> bool:
+    reads_stream = "/stream/" in mapping["EventSourceArn"]
+    return reads_stream and "CountingFunction" in mapping["FunctionArn"]
+
+
+def _await_listed(dynamodb: Any, wanted: int) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (listed := _listed(dynamodb)) < wanted:
+        if time.monotonic() > deadline:
+            raise OfflineError(f"of {wanted} notifications only {listed} are in a list")
+        time.sleep(_POLL_SECONDS)
+
+
+def _listed(dynamodb: Any) -> int:
+    """Return how many entries all lists have (layers/common/carillon/pages.py)."""
+    name = _named(dynamodb, "HistoryTable")
+    pages = dynamodb.get_paginator("scan").paginate(TableName=name)
+    return sum(len(item["entries"]["B"]) // _ENTRY for page in pages for item in page["Items"])
 
 
 def stored(dynamodb: Any) -> int:

@@ -11,8 +11,8 @@ from offline.fetch import fetch
 from offline.problems import OfflineError
 from offline.stack import Stack
 
-from . import filling
-from .counting import Ledger
+from . import filling, processes
+from .counting import INTAKE, Ledger
 
 SIZES = (1_000, 100_000)
 PAGE = 25
@@ -46,9 +46,9 @@ def _page(stack: Stack, token: str, ledger: Ledger) -> Json:
         seconds.append(time.perf_counter() - began)
         if answer.status != HTTPStatus.OK or len(json.loads(answer.body)["data"]) != PAGE:
             raise OfflineError(f"the list was answered {answer.status}")
-        reads = [
-            call for call in ledger.calls if call.operation.endswith((".Query", "BatchGetItem"))
-        ]
+        # The sweep may look around at the same time.
+        asked = ledger.of(INTAKE, processes.functions_by_port()).calls
+        reads = [call for call in asked if call.operation.endswith((".Query", "BatchGetItem"))]
         units.append(sum(call.read_by_rule for call in reads))
         by_cloud.append(sum(call.read_by_cloud for call in reads))
         calls.append(len(reads))

@@ -188,16 +188,21 @@ def cost(ledger: counting.Ledger, functions: Mapping[int, str], count: int, batc
     }
     polled = round(batches / count, 3)
     calls["polling"] = {"sqs.ReceiveMessage": polled, "sqs.DeleteMessageBatch": polled}
-    # Daily numbers are counted beside the path, in batches: not part of what one may cost.
-    beside = ledger.of(counting.ANALYTICS, functions)
-    ledger = ledger.without(beside)
+    # Daily numbers and lists are written beside the path, in batches that the embedded cloud does
+    # not gather: not part of what one may cost.
+    beside = {
+        f"write_units_of_{role}": ledger.of(role, functions)
+        for role in (counting.ANALYTICS, counting.LISTS)
+    }
+    for part in beside.values():
+        ledger = ledger.without(part)
     publishes = sum(call.operation == "sns.Publish" for call in ledger.calls) / count
     units = ledger.write_units() / count
     return {
         "notifications": count,
         "calls": calls,
         "calls_of_functions": round(len(ledger.calls) / count, 3),
-        "write_units_of_analytics": round(beside.write_units() / count, 3),
+        **{name: round(part.write_units() / count, 3) for name, part in beside.items()},
         "failed_calls": sum(not call.ok for call in ledger.calls),
         "publishes": round(publishes, 3),
         "write_units": round(units, 3),

@@ -67,8 +67,9 @@ def _calls(cost: Json) -> Table:
             table.add_row(role, name, f"{times:g}")
     table.add_section()
     table.add_row("", f"DynamoDB write units (budget {UNIT_BUDGET})", f"{cost['write_units']:g}")
-    beside = f"{cost['write_units_of_analytics']:g}"
-    table.add_row("", "DynamoDB write units of the daily numbers, beside the path", beside)
+    for role, what in (("analytics", "the daily numbers"), ("lists", "the lists")):
+        beside = f"{cost[f'write_units_of_{role}']:g}"
+        table.add_row("", f"DynamoDB write units of {what}, beside the path", beside)
     table.add_row("", "SNS publishes (budget 1)", f"{cost['publishes']:g}")
     table.add_row("", "requests to the provider", f"{cost['provider_calls']:g}")
     table.add_section()

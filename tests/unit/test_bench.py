@@ -140,9 +140,9 @@ def test_the_stricter_count_of_write_units_is_held_against_the_budget() -> None:
 
 
 @pytest.mark.parametrize(
-    ("publishes", "units", "within"), [(10, 50, True), (10, 51, False), (11, 10, False)]
+    ("publishes", "units", "within"), [(10, 40, True), (10, 41, False), (11, 10, False)]
 )
-def test_the_budget_is_one_publish_and_five_write_units_each(
+def test_the_budget_is_one_publish_and_four_write_units_each(
     publishes: int, units: int, within: bool
 ) -> None:
     calls = [Call(1, "sns.Publish", 200)] * publishes
@@ -232,10 +232,13 @@ def test_what_is_counted_beside_the_path_is_not_held_against_the_budget() -> Non
         [
             Call(1, "dynamodb.PutItem", 200, units_by_rule=3),
             Call(2, "dynamodb.TransactWriteItems", 200, units_by_rule=40),
+            Call(3, "dynamodb.BatchWriteItem", 200, units_by_rule=13),
         ]
     )
-    found = main.cost(ledger, {1: "Notifications", 2: "Counting"}, count=1, batches=0)
+    functions = {1: "Notifications", 2: "Counting", 3: "Listing"}
+    found = main.cost(ledger, functions, count=1, batches=0)
     assert (found["write_units"], found["write_units_of_analytics"]) == (3, 40)
+    assert found["write_units_of_lists"] == 13
     assert found["within_budget"]
     assert found["calls"]["analytics"] == {"dynamodb.TransactWriteItems": 1}
 

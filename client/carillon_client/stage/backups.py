@@ -201,7 +201,7 @@ class Copy:
             yield from page["Items"]
 
     def _is_over(self, item: Item, name: str) -> bool:
-        """Tell whether an item has ended since: its time, a session, a revoked token, a late page."""
+        """Tell whether an item is over: its time, a session, a late page, a revoked token."""
         if "expires_at" in item and float(item["expires_at"]["N"]) < time.time():
             return True
         if self.table == "HistoryTable":
