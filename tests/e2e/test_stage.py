@@ -137,7 +137,7 @@ def test_h11_every_command_of_the_guide_was_typed_and_what_was_lost_is_back(
             assert seen(api, sent) != before
         said[command] = shell(command)
 
-    assert "11 tables" in said['carillon stage backup --stage "$STAGE" --name before-4711']
+    assert "12 tables" in said['carillon stage backup --stage "$STAGE" --name before-4711']
     assert seen(api, sent) == before
     assert len(api.arrived(sent)) == 1
     whole = said['carillon stage restore --stage "$STAGE" --backup before-4711']
