@@ -171,12 +171,16 @@ def _sweeps(found: dict[str, Counted]) -> float:
 
 def _assumed() -> Json:
     waits = ", ".join(f"{name} {ms:g} ms" for name, ms in usage.WAIT_MS.items())
-    window = f"a batch of each stream every {usage.WINDOW_SECONDS:g} s, at {usage.RATE:g} a second"
+    every = ", ".join(
+        f"{name} {' and '.join(f'{each:g}' for each in seconds)}"
+        for name, seconds in usage.WINDOWS.items()
+    )
+    window = f"a batch of each stream every so many seconds, at {usage.RATE:g} a second: {every}"
     rows: list[list[object]] = [
         ["billed time", "measured CPU x 1769 MB / the function's memory + its waits"],
         ["waits for a call", waits],
         ["wait for a provider", f"{usage.PROVIDER_WAIT_MS:g} ms"],
-        ["counting", window],
+        ["what reads streams", window],
         ["start of a new instance", "not in it"],
         ["traces", f"{usage.TRACES:g} of a notification's"],
         ["kept", f"{usage.RETENTION_MONTHS:g} months, logs {usage.LOG_MONTHS:g}; backups as long"],

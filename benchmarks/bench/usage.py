@@ -17,7 +17,6 @@ Json = dict[str, Any]
 Quantities = dict[str, float]
 
 ACCEPTING = frozenset({"Authorizer", "Notifications"})
-COUNTING = "Counting"
 CLOCKED = frozenset({"Sweep"})
 """What runs by the clock, whatever is sent."""
 WORKERS = frozenset({"Email", "Sms", "Push", "Inapp"})
@@ -29,9 +28,9 @@ WAIT_MS = {"dynamodb": 4.0, "sns": 15.0, "sqs": 8.0, "ssm": 10.0}
 PROVIDER_WAIT_MS = 80.0
 # One in twenty is traced beyond the first each second; accepting and sending are a trace each.
 TRACES = 0.05 * 2
-# Notifications a second; and, of the two streams, how long a batch waits to fill (template.yaml).
+# Notifications a second; and how many seconds a batch of each stream waits to fill (template.yaml).
 RATE, EVENLY = 10.0, 1_000_000 / (30 * 86_400)
-STREAMS, WINDOW_SECONDS = 2, 5.0
+WINDOWS = {"Counting": (60.0, 15.0), "Listing": (5.0,)}
 RETENTION_MONTHS = 3.0
 LOG_MONTHS = 1.0
 KEEPING = frozenset({"dynamodb-storage", "dynamodb-backup", "logs-storage"})
@@ -60,10 +59,11 @@ class Counted:
         known = {*self.calls, *self.logged.invocations}
         return {name for name in known - CLOCKED if (name in ACCEPTING) == accepting}
 
-    def batched(self, rate: float) -> float:
-        """Return which share of the countings is left where batches fill for their whole window."""
-        seen = self.logged.invocations[COUNTING] / self.count
-        return min(1.0, STREAMS / (rate * WINDOW_SECONDS) / seen) if seen else 1.0
+    def batched(self, function: str, rate: float) -> float:
+        """Return which share of its runs is left where batches fill for their whole window."""
+        seen = self.logged.invocations[function] / self.count
+        wanted = sum(1 / (rate * window) for window in WINDOWS.get(function, ()))
+        return min(1.0, wanted / seen) if seen and wanted else 1.0
 
     def billed_seconds(self, function: str) -> float:
         """Return for how long Lambda bills: its CPU at the share it has, and what it waits for."""
@@ -98,7 +98,7 @@ def accepted(found: Counted) -> Quantities:
 
 def delivered(found: Counted, rate: float = RATE) -> Quantities:
     """Return what delivering and counting one notification takes, all its channels together."""
-    own = of_functions(found, found.functions(accepting=False), found.batched(rate))
+    own = of_functions(found, found.functions(accepting=False), rate)
     # Of each batch Lambda itself asks the queue once, and deletes it once.
     batches = sum(found.logged.invocations[name] for name in WORKERS)
     stored = found.stored_delivered / 1e9
@@ -116,11 +116,13 @@ def delivered(found: Counted, rate: float = RATE) -> Quantities:
     )
 
 
-def of_functions(found: Counted, functions: Iterable[str], batched: float = 1.0) -> "Counter[str]":
-    """Return what functions took altogether; of countings a ``batched`` share."""
+def of_functions(
+    found: Counted, functions: Iterable[str], rate: float | None = None
+) -> "Counter[str]":
+    """Return what functions took altogether; at a ``rate``, those of streams by full batches."""
     total: Counter[str] = Counter()
     for name in functions:
-        times = batched if name == COUNTING else 1.0
+        times = found.batched(name, rate) if rate else 1.0
         calls = found.calls.get(name, [])
         log = _logged_gigabytes(found.logged, name)
         taken = {

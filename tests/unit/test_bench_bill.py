@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from cloudformation import ROOT
+from cloudformation import ROOT, resources
 
 from benchmarks.bench import billing, hosted, logs, usage
 from benchmarks.bench.counting import Call, Index
@@ -57,10 +57,18 @@ def test_lambda_bills_the_cpu_at_its_share_and_the_waits() -> None:
 
 def test_a_stream_s_batches_fill_for_their_window() -> None:
     seen = logs.Logged(Counter({"Counting": 20}), Counter())
-    assert counted(logged=seen).batched(10.0) == pytest.approx(2 / 50 / 2)
+    assert counted(logged=seen).batched("Counting", 10.0) == pytest.approx((1 / 600 + 1 / 150) / 2)
     # Where so few come that each is a batch of its own, nothing is shared.
-    assert counted(logged=seen).batched(0.01) == 1
-    assert counted().batched(10.0) == 1
+    assert counted(logged=seen).batched("Counting", 0.01) == 1
+    assert counted(logged=seen).batched("Email", 10.0) == 1
+    assert counted().batched("Counting", 10.0) == 1
+
+
+def test_the_windows_are_those_of_the_template() -> None:
+    for name, windows in usage.WINDOWS.items():
+        events = resources("AWS::Serverless::Function")[f"{name}Function"]["Events"].values()
+        told = [each["Properties"]["MaximumBatchingWindowInSeconds"] for each in events]
+        assert tuple(told) == windows
 
 
 def test_what_runs_by_the_clock_is_of_no_notification() -> None:
