@@ -184,7 +184,7 @@ def _assumed() -> Json:
         ["start of a new instance", "not in it"],
         ["traces", f"{usage.TRACES:g} of a notification's"],
         ["kept", f"{usage.RETENTION_MONTHS:g} months, logs {usage.LOG_MONTHS:g}; backups as long"],
-        ["lines Lambda writes itself", f"{logs.PLATFORM_BYTES} bytes an invocation"],
+        ["lines Lambda writes itself", f"{logs.platform_bytes()} bytes an invocation"],
     ]
     return {"title": "What is reckoned, not counted", "columns": ["", "taken as"], "rows": rows}
 

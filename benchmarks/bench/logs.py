@@ -9,6 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from offline import cloud
@@ -17,8 +19,10 @@ EVENT_BYTES = 26
 _FUNCTION = re.compile(r"([A-Z]\w*?)Function")
 PLATFORM = ("START ", "END ", "REPORT ")
 # What Lambda itself writes of an invocation at system log level INFO, in JSON: its start and its
-# report, with tracing on. https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
-PLATFORM_BYTES = 160 + 420 + 2 * EVENT_BYTES
+# report, with tracing on; at WARN neither.
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+AT_INFO = 160 + 420 + 2 * EVENT_BYTES
+TEMPLATE = Path(__file__).parent.parent.parent / "template.yaml"
 
 
 @dataclass
@@ -41,8 +45,15 @@ class Logged:
 
     def gigabytes(self) -> float:
         """Return what CloudWatch takes in, Lambda's own lines included."""
-        platform = self.invocations.total() * PLATFORM_BYTES
+        platform = self.invocations.total() * platform_bytes()
         return (self.own_bytes.total() + platform) / 1e9
+
+
+@cache
+def platform_bytes() -> int:
+    """Return the bytes of Lambda's own lines of an invocation, as the template asks for them."""
+    level = re.search(r"SystemLogLevel:\n +Type: String\n +Default: (\w+)", TEMPLATE.read_text())
+    return 0 if level and level[1] == "WARN" else AT_INFO
 
 
 def read(endpoint: str) -> Logged:
