@@ -93,6 +93,16 @@ def test_g10_what_would_have_two_values_in_a_line_is_told_in_two(capsys) -> None
     assert len(lines) == 3
 
 
+def test_g10_a_hundred_of_one_metric_are_told_like_one(capsys) -> None:
+    for _ in range(100):
+        metrics.count("published_messages_total")
+        metrics.sample("delivery_success", 1.0)
+    metrics.end(flush=False)
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sum(sum(line.get("published_messages_total", [])) for line in told) == 100
+    assert sum(len(line.get("delivery_success", [])) for line in told) == 100
+
+
 def test_g10_no_label_holds_what_the_caller_chose(send, call, sample, capsys) -> None:
     sent = send(headers={"Idempotency-Key": "marker-of-a-key"})
     path = {"notification_id": sent.data["notification_id"]}

@@ -27,6 +27,8 @@ from carillon.models import now
 FLUSH_SECONDS = 30.0
 """A flush is an update of each series that changed: more often, and it would cost a request more
 than the request itself."""
+MAX_VALUES = 99
+"""Values of a metric in one line: at the hundredth Powertools prints it by itself."""
 PAUSE_SECONDS = 60.0
 """How long the table is left alone after it failed."""
 BUCKETS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500)
@@ -138,16 +140,28 @@ def _log() -> None:
     waiting = _tally().for_log
     documents: list[Document] = []
     while waiting:
-        made = _document(*waiting.popitem())
-        fitting = (each for each in documents if _fit(each, made))
-        document = next(fitting, None)
-        if document is None:
-            documents.append(made)
-        else:
-            document["_aws"]["CloudWatchMetrics"] += made["_aws"]["CloudWatchMetrics"]
-            document |= made | {"_aws": document["_aws"]}
+        labels, values = waiting.popitem()
+        for part in _parts(values):
+            _join(documents, _document(labels, part))
     for document in documents:
         print(json.dumps(document, separators=(",", ":")))  # noqa: T201 - how it is told
+
+
+def _parts(values: Mapping[str, list[float]]) -> Iterator[dict[str, list[float]]]:
+    """Yield as many of the values at a time as a document takes."""
+    for start in range(0, max(map(len, values.values())), MAX_VALUES):
+        part = {name: numbers[start : start + MAX_VALUES] for name, numbers in values.items()}
+        yield {name: numbers for name, numbers in part.items() if numbers}
+
+
+def _join(documents: list[Document], made: Document) -> None:
+    """Add a document to the first of others that it fits into, or to their end."""
+    document = next((each for each in documents if _fit(each, made)), None)
+    if document is None:
+        documents.append(made)
+    else:
+        document["_aws"]["CloudWatchMetrics"] += made["_aws"]["CloudWatchMetrics"]
+        document |= made | {"_aws": document["_aws"]}
 
 
 def _document(labels: Labels, values: Mapping[str, list[float]]) -> Document:
