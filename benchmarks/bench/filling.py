@@ -20,6 +20,11 @@ PATIENCE_SECONDS = 900.0
 _POLL_SECONDS = 1.0
 _ENTRY = 24
 """Bytes of one notification in a list."""
+READING = (
+    *("EventSourceArn", "BatchSize", "MaximumBatchingWindowInSeconds"),
+    *("FunctionResponseTypes", "FilterCriteria"),
+)
+"""What is kept of a reader's settings."""
 _BATCH = 25
 _AT_ONCE = 2
 _LETTERS = string.ascii_lowercase + "234567"
@@ -31,17 +36,20 @@ Json = dict[str, Any]
 def uncounted(stack: Stack) -> Iterator[None]:
     """Leave what is filled in out of the daily numbers: it was never accepted. Lists have it.
 
-    What the block put in is not counted later either: a stream that is read again is read from now
-    on.
+    Who reads the tables' changes is taken away, and put back to read on from then.
     """
     with cloud.client("lambda", stack.cloud) as functions:
         mappings = functions.list_event_source_mappings()["EventSourceMappings"]
-        streams = [each["UUID"] for each in mappings if _counts(each)]
-        for stream in streams:
-            functions.update_event_source_mapping(UUID=stream, Enabled=False)
+        readers = [each for each in mappings if _counts(each)]
+        for reader in readers:
+            functions.delete_event_source_mapping(UUID=reader["UUID"])
         yield
-        for stream in streams:
-            functions.update_event_source_mapping(UUID=stream, Enabled=True)
+        for reader in readers:
+            functions.create_event_source_mapping(
+                FunctionName=reader["FunctionArn"],
+                StartingPosition="LATEST",
+                **{name: reader[name] for name in READING if reader.get(name) is not None},
+            )
 
 
 def fill(dynamodb: Any, count: int, wanted: Sequence[str] = TABLES) -> None:
