@@ -254,7 +254,7 @@ class Contest:
     def _told(
         self, stack: Stack, passes: Sequence[load.Pass], used: processes.Usages, own: "Own"
     ) -> Json:
-        left = load.await_empty_queues(self._ours)
+        left = load.await_empty_queues(self._ours) if own.functions else 0
         posts = [post for each in passes for post in each.posts]
         outcome = asdict(load.tally(posts, load.arrivals(stack))) | {"left": left}
         crowd = passes[0]
