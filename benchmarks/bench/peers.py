@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ INTERRUPTED = 130
 PLAIN_WIDTH = 130
 WARM_UP = 200
 SINKS = 2000
+ACCEPTED = HTTPStatus.ACCEPTED
 
 Json = dict[str, Any]
 
@@ -269,6 +271,7 @@ class Contest:
             "elsewhere_s": used.elsewhere_s,
             "born": used.all_functions.born,
             "outcome": outcome,
+            "refusals": Counter(str(post.status) for post in posts if post.status != ACCEPTED),
         }
 
 
