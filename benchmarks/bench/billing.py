@@ -182,7 +182,7 @@ def _assumed() -> Json:
         ["wait for a provider", f"{usage.PROVIDER_WAIT_MS:g} ms"],
         ["what reads streams", window],
         ["start of a new instance", "not in it"],
-        ["traces", f"{usage.TRACES:g} of a notification's"],
+        ["traces", f"{usage.TRACED:g} of the requests, and of the batches that came of them"],
         ["kept", f"{usage.RETENTION_MONTHS:g} months, logs {usage.LOG_MONTHS:g}; backups as long"],
         ["lines Lambda writes itself", f"{logs.platform_bytes()} bytes an invocation"],
     ]

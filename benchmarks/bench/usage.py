@@ -26,8 +26,9 @@ WHOLE_PROCESSOR_MB = 1769
 # What a function waits for, warm and in the region; its bill runs meanwhile. Taken, not measured.
 WAIT_MS = {"dynamodb": 4.0, "sns": 15.0, "sqs": 8.0, "ssm": 10.0}
 PROVIDER_WAIT_MS = 80.0
-# One in twenty is traced beyond the first each second; accepting and sending are a trace each.
-TRACES = 0.05 * 2
+# Which share of requests X-Ray traces (TracedShare in template.yaml). A worker's batch is a trace
+# of its own when one of its messages came of a traced request.
+TRACED = 0.01
 # Notifications a second; and how many seconds a batch of each stream waits to fill (template.yaml).
 RATE, EVENLY = 10.0, 1_000_000 / (30 * 86_400)
 WINDOWS = {"Counting": (60.0, 15.0), "Listing": (5.0,)}
@@ -88,7 +89,7 @@ def accepted(found: Counted) -> Quantities:
             {
                 "apigateway-rest-request": found.requests,
                 "transfer-out": found.answered_bytes / 1e9,
-                "xray-trace": TRACES * found.count,
+                "xray-trace": TRACED * found.requests,
                 "dynamodb-storage": stored * RETENTION_MONTHS,
                 "dynamodb-backup": stored * RETENTION_MONTHS,
             }
@@ -109,11 +110,18 @@ def delivered(found: Counted, rate: float = RATE) -> Quantities:
             {
                 "sqs-request": 2 * batches,
                 "sns-to-sqs": batches,
+                "xray-trace": batches * traced_batches(found.requests, batches),
                 "dynamodb-storage": stored * RETENTION_MONTHS,
                 "dynamodb-backup": stored * RETENTION_MONTHS,
             }
         ),
     )
+
+
+def traced_batches(requests: int, batches: int) -> float:
+    """Return which share of the workers' batches is traced, by the requests they came of."""
+    mixed = max(1.0, requests / batches) if batches else 1.0
+    return float(1 - (1 - TRACED) ** mixed)
 
 
 def of_functions(

@@ -80,7 +80,7 @@ class _Path:
         bursts = {name: float(each.get("burst", 0)) for name, each in limits().items()}
         self.meters = {
             name: Meter(env, values[name], bursts[name])
-            for name in ("caller", "route", "account", "key", "sns")
+            for name in ("caller", "route", "account", "sns")
         }
         self.meters |= {name: Meter(env, values["table"], doubles=True) for name in TABLES}
         if self.provider:
@@ -107,7 +107,6 @@ class _Path:
         yield self.intake.spend(count * self.per["ms"] / 1000)
         yield (
             self.meters["notifications"].take(count * self.per["table_units"])
-            & self.meters["key"].take(count * self.per["key_units"])
             & self.meters["sns"].take(count * self.per["publishes"])
         )
         self.outcome.accepted = self.env.now
