@@ -153,6 +153,7 @@ def test_d12_email_costs_by_the_message_and_push_and_inbox_nothing() -> None:
 def test_d12_every_price_has_a_date_a_source_and_a_region_there_is() -> None:
     table = prices._prices()
     rates = [table.email, table.push, table.inapp, table.sms.default, *table.sms.regions.values()]
+    rates += table.providers.values()
     assert {rate.source for rate in rates} == set(table.sources)
     assert set(table.sms.regions) <= phonenumbers.SUPPORTED_REGIONS
     assert all(rate.rate >= 0 for rate in rates)
