@@ -9,7 +9,7 @@ import pytest
 from cloudformation import ROOT, template
 from functional.conftest import ADMIN_CALLER, APPLICATION_CALLER
 
-from carillon import switches
+from carillon import controls, switches
 from carillon.models import Channel
 
 SWITCHES = "/api/v1/ops/switches"
@@ -18,7 +18,9 @@ SHOP = APPLICATION_CALLER["client_id"]
 
 
 def stop(ask: Any, scope: str, **how: Any) -> Any:
-    return ask("PUT", f"{SWITCHES}/{scope}", WHY, caller=ADMIN_CALLER, **how)
+    answer = ask("PUT", f"{SWITCHES}/{scope}", WHY, caller=ADMIN_CALLER, **how)
+    controls.forget()  # a worker is another process than the API, and reads anew after a while
+    return answer
 
 
 @pytest.fixture
