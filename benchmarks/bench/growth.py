@@ -1,9 +1,9 @@
 """`make bench-growth`: what one notification costs among few and among many.
 
-With 1,000, 10,000 and 100,000 notifications stored, deliveries included, the same number is sent
-and every AWS call, unit and CPU second of our functions counted. Then the email queue is left alone
-until as many wait as `--queued` says: what accepting costs on top of that, and what each costs when
-the queue is read again.
+With 1,000 and 100,000 notifications stored, deliveries included, the same number is sent and every
+AWS call, unit and CPU second of our functions counted. Among the few the email queue is left alone
+besides until as many wait as `--queued` says: what accepting costs on top of that, and what each
+costs when the queue is read again.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(prog="make bench-growth", description=__doc__)
     parser.add_argument("--count", type=int, default=500, help="notifications counted at each size")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 100_000])
     parser.add_argument("--queued", type=int, default=10_000)
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--output", type=Path, help="a JSON file that keeps the figures")
@@ -90,13 +90,16 @@ def measure(options: argparse.Namespace, console: Console) -> Json:
         growing = Growing(stack, ledger, options)
         with steps.step("prepare and warm up"):
             growing.warm_up()
-        rows = []
+        rows: list[Json] = []
+        waiting: list[Json] = []
         for size in options.sizes:
             with steps.step(f"store {size:,}"):
                 growing.store(size)
             with steps.step(f"send {options.count} among {size:,}"):
                 rows.append(growing.sent(size))
-        rows += growing.queued(steps)
+            # While little is stored: what the emulator takes with much is not the queue's doing.
+            waiting = waiting or growing.queued(steps)
+        rows += waiting
     return {
         "count": options.count,
         "seconds": round(time.monotonic() - began),
