@@ -66,10 +66,10 @@ from carillon.templates import choose_locale
     ],
 )
 def test_a_source_we_would_not_run_is_refused_at_once_a_t01_a_t02_a_t03_a_t06(source) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(RenderError):
         check_source(source)
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize(
@@ -150,10 +150,10 @@ def test_output_is_capped_a_t10() -> None:
 )
 def test_what_a_template_makes_of_its_data_is_bounded_and_its_own_failure(source) -> None:
     check_source(source)
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(RenderError):
         render_part({"text": source}, {"rows": ["x"] * 1000, "long": "x" * 30_000, "n": 1})
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
 
 
 @pytest.mark.parametrize("precision", [-3_000_000, 3_000_000])
