@@ -6,10 +6,13 @@ import pytest
 from providers import Provider, failing
 
 from carillon import legs
+from carillon.claims import NotNowError, abandon
 from carillon.delivery import Sent, consumer
 from carillon.errors import Failure
-from carillon.models import Channel
+from carillon.models import Channel, State
 from carillon.publishing import PublishError
+from carillon.status import message_of
+from carillon.tables import Delivery, Notification
 
 BODY = {"channels": ["push", "email", "sms"], "routing": "fallback", "fallback_after_seconds": 600}
 
@@ -79,6 +82,24 @@ def test_e12_a_turn_that_lasts_too_long_is_over(ladder, deliver, ask) -> None:
     deliver("push", failing(Failure.THROTTLE))  # ... and this was its last attempt
     assert told(ask, ladder)["push"] == "failed"
     assert len(deliver("email").calls) == 1
+
+
+def test_e12_a_turn_is_not_ended_while_a_worker_holds_it(ladder, deliver, monkeypatch) -> None:
+    deliver("push", failing(Failure.RETRY))
+    (delivery,) = Delivery.scan()
+    (record,) = Notification.scan()
+    refresh = Delivery.refresh
+
+    def and_is_claimed_then(each: Delivery, **how: Any) -> None:
+        refresh(each, **how)
+        delivery.update(actions=[Delivery.state.set(State.SENDING)])
+
+    monkeypatch.setattr(Delivery, "refresh", and_is_claimed_then)
+    with pytest.raises(NotNowError):
+        abandon(message_of(record), delivery.target, "turn-over")
+    monkeypatch.undo()
+    delivery.refresh()
+    assert delivery.state == State.SENDING
 
 
 def test_e12_all_may_fail(ladder, deliver, ask) -> None:

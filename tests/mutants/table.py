@@ -363,7 +363,8 @@ MUTANTS = (
         CLAIMS,
         "        else Delivery.state == State.RETRYING\n    )\n",
         "        else Delivery.state.exists()\n    )\n",
-        seeds=12,
+        (TURNS, "while_a_worker_holds"),
+        seeds=60,
     ),
     Mutant(
         "the sweep does not find what was never published",
