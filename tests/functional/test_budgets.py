@@ -65,6 +65,14 @@ def test_g15_a_spent_budget_refuses_until_the_next_month(month, ask, time_machin
     assert standing(ask, scope)["spent"] == "0"
 
 
+def test_g15_a_budget_of_a_moment_ago_is_charged(month, ask) -> None:
+    count(sent("sms", 20_000_000))  # and what there is to charge is known
+    body = {"amount": "1", "currency": "USD", "when_spent": "refuse"}
+    ask("PUT", f"{BUDGETS}/tenant", body, caller=ADMIN_CALLER)
+    count(sent("sms", 20_000_000))
+    assert float(standing(ask, "tenant")["spent"]) >= 0.04  # the month so far, and this
+
+
 @pytest.mark.parametrize(
     ("scope", "pointer"),
     [

@@ -196,7 +196,9 @@ def by_fingerprint(tenant: str, fingerprint: str, **how: Any) -> ResultIterator[
 
 def _period(tenant: str, how: dict[str, Any]) -> Condition:
     since, until = how.pop("since", None) or "", how.pop("until", None) or ""
-    return Letter.since.between(f"{tenant}#{since}", f"{tenant}#{until}{_LAST}")
+    first, last = f"{tenant}#{since}", f"{tenant}#{until}{_LAST}"
+    # DynamoDB refuses a period that ends before it begins; this one has nothing in it.
+    return Letter.since.between(first, max(first, last))
 
 
 def of_notification(notification_id: str) -> Iterator[Letter]:

@@ -164,6 +164,12 @@ def test_f13_a_dry_run_counts_and_does_nothing(bury, exhausted, order, clear, as
     assert len(listed(ask)) == 2
 
 
+def test_f13_a_period_that_ends_before_it_begins_has_no_letters(bury, exhausted, order) -> None:
+    bury("email", exhausted())
+    period = {"since": "2026-11-02T00:00:00Z", "until": "2026-11-01T00:00:00Z"}
+    assert order("redrive", {"filter": period, "dry_run": True})["total"] == 0
+
+
 def test_f13_only_what_fits_the_filter_is_sent_again(
     bury, exhausted, order, clear, ask, prepared
 ) -> None:
